@@ -1,0 +1,86 @@
+/* What the files of the extension share: settings, SQLSTATEs, prototypes by file. */
+#pragma once
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "utils/uuid.h"
+
+/* SQLSTATEs of class SH. Codes SH4xx carry their HTTP status. */
+#define SH_ALREADY_CONVERTED MAKE_SQLSTATE('S', 'H', '0', '0', '1')
+#define SH_AMBIGUOUS MAKE_SQLSTATE('S', 'H', '0', '0', '2')
+#define SH_LEAD_CONVERTED MAKE_SQLSTATE('S', 'H', '0', '0', '3')
+#define SH_VERSION_MISMATCH MAKE_SQLSTATE('S', 'H', '4', '1', '2')
+
+/* A place in the order of commits: which shared memory, and how far it had counted. */
+struct sh_stamp
+{
+	uint64 boot;
+	uint64 asof;
+};
+
+/* Who we were before sh_owner_enter. */
+struct sh_identity
+{
+	Oid user;
+	int sec;
+};
+
+/* Settings */
+extern char *sh_databases;
+extern int sh_cache_slots;
+
+/* context.c: whose request this is */
+
+/* The organisation of the request, false when none is set. */
+extern bool sh_context_org(pg_uuid_t *org);
+/* The acting member, false when none is set (SQL by a superuser, the worker). */
+extern bool sh_context_member(pg_uuid_t *member);
+/* The request id or NULL; valid until the setting changes. */
+extern const char *sh_context_request(void);
+extern void sh_context_init(void);
+extern bool sh_context_org_was_read(void);
+extern void sh_reply_forget(void);
+/*
+ * Run what follows as role saleshub_owner, until sh_owner_leave. An error needs no leave:
+ * transaction and subtransaction abort restore the identity.
+ */
+extern void sh_owner_enter(struct sh_identity *save);
+extern void sh_owner_leave(const struct sh_identity *save);
+
+/* plan.c: statements prepared once per backend */
+
+/*
+ * The saved plan of this text, prepared on first use; call between SPI_connect and SPI_finish.
+ * The text must be a string that lives as long as the backend (a literal).
+ */
+extern SPIPlanPtr sh_plan(const char *sql, int nargs, const Oid *types);
+
+/* uuid.c */
+extern void sh_uuid_v7(pg_uuid_t *out);
+
+/* slot.c: invalidation of cached answers, Protocol V (docs/decisions/cache.md) */
+extern void sh_slot_init(void);
+/* The present place in the commit order; false when the library is not preloaded. */
+extern bool sh_slot_stamp(struct sh_stamp *out);
+/*
+ * Nothing that a reader of this relation (for this organisation) saw at the stamp has changed.
+ * False whenever that is not certain: no shared memory, a commit under way, this transaction
+ * touched it itself, or a snapshot older than the statement (REPEATABLE READ and above).
+ */
+extern bool sh_slot_fresh(const struct sh_stamp *at, Oid relid, const pg_uuid_t *org);
+/* At commit, invalidate what was read from this relation; org NULL means every organisation. */
+extern void sh_slot_touch(Oid relid, const pg_uuid_t *org);
+extern void sh_slot_touch_tag(const char *tag, Size len);
+extern uint32 sh_slot_of_tag(const char *tag, Size len);
+extern uint64 sh_slot_route_epoch(void);
+/* Start or stop noting which relations this transaction reads. */
+extern void sh_slot_record(bool on);
+/* The noted slots; false when the answer must not be stored. */
+extern bool sh_slot_recorded(const uint32 **slots, int *count);
+
+/* worker.c: the background worker that publishes events and folds rollups */
+extern void sh_worker_init(void);
+/* This transaction left work: wake the worker when it commits. */
+extern void sh_worker_notify(void);
+extern Size sh_worker_shmem_size(void);
+extern void sh_worker_shmem_init(void);

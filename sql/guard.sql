@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION saleshub" to load this file. \quit
