@@ -1,0 +1,44 @@
+-- Both sides carry the organisation, so that no reference can cross it. One call is one ALTER TABLE.
+SELECT saleshub.add_fk('company_parent_fk', 'crm.company', 'org_id, parent_id',
+                       'crm.company', 'org_id, company_id');
+SELECT saleshub.add_fk('company_owner_fk', 'crm.company', 'org_id, owner_id',
+                       'crm.member', 'org_id, member_id');
+
+SELECT saleshub.add_fk('contact_company_fk', 'crm.contact', 'org_id, company_id',
+                       'crm.company', 'org_id, company_id');
+SELECT saleshub.add_fk('contact_owner_fk', 'crm.contact', 'org_id, owner_id',
+                       'crm.member', 'org_id, member_id');
+
+SELECT saleshub.add_fk('lead_owner_fk', 'crm.lead', 'org_id, owner_id',
+                       'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('lead_converted_company_fk', 'crm.lead', 'org_id, converted_company_id',
+                       'crm.company', 'org_id, company_id');
+SELECT saleshub.add_fk('lead_converted_contact_fk', 'crm.lead', 'org_id, converted_contact_id',
+                       'crm.contact', 'org_id, contact_id');
+SELECT saleshub.add_fk('lead_converted_deal_fk', 'crm.lead', 'org_id, converted_deal_id',
+                       'crm.deal', 'org_id, deal_id');
+
+SELECT saleshub.add_fk('stage_pipeline_fk', 'crm.stage', 'org_id, pipeline_id',
+                       'crm.pipeline', 'org_id, pipeline_id');
+
+SELECT saleshub.add_fk('deal_company_fk', 'crm.deal', 'org_id, company_id',
+                       'crm.company', 'org_id, company_id');
+SELECT saleshub.add_fk('deal_contact_fk', 'crm.deal', 'org_id, contact_id',
+                       'crm.contact', 'org_id, contact_id');
+SELECT saleshub.add_fk('deal_stage_fk', 'crm.deal', 'org_id, pipeline_id, stage_id',
+                       'crm.stage', 'org_id, pipeline_id, stage_id');
+SELECT saleshub.add_fk('deal_owner_fk', 'crm.deal', 'org_id, owner_id',
+                       'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('deal_lead_fk', 'crm.deal', 'org_id, lead_id',
+                       'crm.lead', 'org_id, lead_id');
+
+SELECT saleshub.add_fk('stage_history_deal_fk', 'crm.stage_history', 'org_id, deal_id',
+                       'crm.deal', 'org_id, deal_id', 'CASCADE');
+SELECT saleshub.add_fk('stage_history_stage_fk', 'crm.stage_history',
+                       'org_id, pipeline_id, stage_id',
+                       'crm.stage', 'org_id, pipeline_id, stage_id');
+
+SELECT saleshub.add_fk('activity_owner_fk', 'crm.activity', 'org_id, owner_id',
+                       'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('activity_link_activity_fk', 'crm.activity_link', 'org_id, activity_id',
+                       'crm.activity', 'org_id, activity_id', 'CASCADE');
