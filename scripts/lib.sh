@@ -331,8 +331,8 @@ start_postgres()
 	database=postgres sql -c "ALTER ROLE postgres PASSWORD '$pg_password'"
 }
 
-# A postmaster that was killed and that nobody waits for stays a zombie, and its number in the pid
-# file keeps PostgreSQL from starting. Its children must be gone before the file may go.
+# A killed postmaster that nobody waits for stays a zombie, and its number in the lock files keeps
+# PostgreSQL from starting. Its children must be gone before the files may go.
 forget_dead_postmaster()
 {
 	local pid i
@@ -340,7 +340,7 @@ forget_dead_postmaster()
 	read -r pid <"$data/postmaster.pid" || [[ $pid ]] || return 0
 	for ((i = 0; i < 200; i++)); do
 		if ! cluster_processes; then
-			rm -f "$data/postmaster.pid"
+			rm -f "$data/postmaster.pid" "$sock"/.s.PGSQL.*
 			return
 		fi
 		sleep 0.05
