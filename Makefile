@@ -101,6 +101,20 @@ build/gateway/%.o: gateway/%.c
 	$(CC) $(GATEWAY_CFLAGS) -DH2O_USE_LIBUV=0 -I$(shell $(PG_CONFIG) --includedir) -MMD -MP \
 		-c -o $@ $<
 
--include $(GATEWAY_OBJS:.o=.d)
+# Unit tests see the modules of layers 0 to 3.
+LOWER = $(filter $(GATEWAY_OBJS),$(shell awk '$$1 ~ /^[0-3]$$/ { print "build/gateway/" $$2 ".o" }' \
+	gateway/LAYERS))
+
+build/unit/%: test/unit/%.c $(LOWER)
+	@mkdir -p $(@D)
+	$(CC) $(GATEWAY_CFLAGS) -DH2O_USE_LIBUV=0 -I$(shell $(PG_CONFIG) --includedir) -Igateway \
+		$(GATEWAY_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(LOWER) $(GATEWAY_LIBS)
+
+-include $(GATEWAY_OBJS:.o=.d) $(wildcard build/unit/*.d)
+
+distclean: clean
+	@[ ! -d .local/check ] || SALESHUB_LOCAL=.local/check scripts/stack remove
+	@[ ! -d .local ] || scripts/stack remove
+	rm -rf test/node_modules
 
 endif

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034
 # What the scripts share: where the parts of one private stack live, how to start and stop them.
 # SALESHUB_LOCAL names the folder of the stack, by default .local in the tree.
 
@@ -30,7 +31,16 @@ if ((EUID == 0)); then
 		env HOME=/tmp USER=postgres LOGNAME=postgres)
 fi
 
-pg_config=${PG_CONFIG:-pg_config}
+# The newest PostgreSQL that has both a server and what is needed to build for it.
+pg_config=${PG_CONFIG:-}
+if [[ -z $pg_config ]]; then
+	pg_config=pg_config
+	for candidate in $(printf '%s\n' /usr/lib/postgresql/*/bin/pg_config | sort -V); do
+		if [[ -x ${candidate%/*}/postgres ]]; then
+			pg_config=$candidate
+		fi
+	done
+fi
 
 # $base holds the private PostgreSQL, the data and the logs. It is $local_dir itself, or a folder
 # in /var/tmp when the server user cannot reach the tree (a clone under /root). $sock holds the
@@ -87,6 +97,7 @@ private_folder()
 read_state()
 {
 	pg_port='' gw_port='' admin_port='' pg_password='' gw_password='' loaded_sql=''
+	sample='' demo_email='' demo_password=''
 	if [[ -f $state ]]; then
 		# shellcheck disable=SC1090
 		. "$state"
@@ -98,7 +109,8 @@ write_state()
 	local name
 	(
 		umask 077
-		for name in pg_port gw_port admin_port pg_password gw_password loaded_sql; do
+		for name in pg_port gw_port admin_port pg_password gw_password loaded_sql \
+			sample demo_email demo_password; do
 			printf '%s=%q\n' "$name" "${!name}"
 		done >"$state.new"
 	)
@@ -126,25 +138,36 @@ free_port()
 		die "no free port\n"' -- "$@"
 }
 
-# Waits for the lock $1 (a name) of this stack and keeps it until the script ends.
+# Waits for the lock of this stack and keeps it until unlock or the end of the script.
 lock()
 {
-	local fd
-	exec {fd}>"$local_dir/$1.lock"
-	if ! flock -n "$fd"; then
+	[[ -z $lock_fd ]] || return 0
+	exec {lock_fd}>"$local_dir/stack.lock"
+	if ! flock -n "$lock_fd"; then
 		say "waiting for another run in $local_dir"
-		flock -w 600 "$fd" || die "could not get the lock $local_dir/$1.lock"
+		flock -w 600 "$lock_fd" || die "could not get the lock $local_dir/stack.lock"
 	fi
-	locks+=("$fd")
+	locks+=("$lock_fd")
+	# What the other one may have changed.
+	read_state
 }
+lock_fd=''
 locks=()
+
+unlock()
+{
+	if [[ $lock_fd ]]; then
+		exec {lock_fd}>&-
+		lock_fd=''
+	fi
+}
 
 # Runs a command that outlives this script: without our locks, away from our terminal.
 daemon()
 {
 	local fd
 	for fd in "${locks[@]}"; do
-		exec {fd}>&-
+		eval "exec $fd>&-"
 	done
 	exec setsid "${as_server[@]}" "$@" </dev/null
 }
@@ -311,7 +334,7 @@ start_postgres()
 		if (
 			cd /
 			for fd in "${locks[@]}"; do
-				exec {fd}>&-
+				eval "exec $fd>&-"
 			done
 			"${as_server[@]}" "$pg_bin/pg_ctl" -D "$data" -l "$log/postgres.log" -w -t 60 -s start
 		) >"$log/pg_ctl.log" 2>&1 </dev/null; then
@@ -366,8 +389,8 @@ stop_postgres()
 	fi
 }
 
-# The database with the extension. When the SQL changed since it was made, it is made anew,
-# or with keep_data brought along.
+# The database with the extension. When the SQL changed since it was made, it is made anew, or
+# brought along when it holds sample data.
 make_database()
 {
 	local there
@@ -375,10 +398,10 @@ make_database()
 	if [[ $there && $loaded_sql = "$sql_sum" ]]; then
 		return
 	fi
-	if [[ $there && $loaded_sql && ${keep_data:-} ]]; then
+	if [[ $there && $loaded_sql && $sample ]]; then
 		update_database
 	else
-		loaded_sql=''
+		loaded_sql='' sample='' demo_email='' demo_password=''
 		write_state
 		database=postgres sql -c 'DROP DATABASE IF EXISTS saleshub WITH (FORCE)' \
 			-c 'CREATE DATABASE saleshub' 2>&1 | { grep -v 'does not exist, skipping' >&2 || true; }
@@ -387,6 +410,22 @@ make_database()
 	sql -c "ALTER ROLE saleshub_gateway PASSWORD '$gw_password'"
 	loaded_sql=$sql_sum
 	write_state
+}
+
+# Replaces the functions by those of the tree and brings the tables along. The version stays the
+# same between releases, so the way leads over a version that exists only here.
+update_database()
+{
+	local extensions version
+	extensions=$root$("$pg_config" --sharedir)/extension
+	version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" "$tree/extension/saleshub.control")
+	say "the SQL of the tree has changed: updating the database"
+	"$tree/scripts/build-sql" --update >"$extensions/saleshub--$version--${version}tree.sql"
+	echo 'SELECT;' >"$extensions/saleshub--${version}tree--$version.sql"
+	if ! sql -1 -c "ALTER EXTENSION saleshub UPDATE TO '${version}tree'" \
+		-c "ALTER EXTENSION saleshub UPDATE TO '$version'" -c 'SELECT saleshub.install()' >/dev/null; then
+		die "the data of an older tree cannot be brought along. To begin anew: scripts/stack wipe"
+	fi
 }
 
 # ---- Redis ---------------------------------------------------------------------------------
@@ -402,6 +441,7 @@ start_redis()
 			--maxmemory-policy allkeys-lru >>"$log/redis.log" 2>&1
 	) &
 	echo $! >"$base/redis.pid"
+	disown
 	until redis-cli -s "$sock/redis.sock" ping 2>/dev/null | grep -q PONG; do
 		tries=$((tries + 1))
 		if ((tries > 100)) || ! kill -0 "$(<"$base/redis.pid")" 2>/dev/null; then
@@ -469,6 +509,7 @@ start_gateway()
 			daemon "$base/saleshub-gateway" >>"$log/gateway.log" 2>&1
 		) &
 		echo $! >"$base/gateway.pid"
+		disown
 		while [[ ! -s $ready ]]; do
 			tries=$((tries + 1))
 			if ((tries > 600)) || ! kill -0 "$(<"$base/gateway.pid")" 2>/dev/null; then
@@ -495,7 +536,7 @@ stop_gateway()
 # Brings everything up: builds, installs and starts what is missing or changed.
 stack_up()
 {
-	lock stack
+	lock
 	build
 	make_root
 	install_parts
@@ -511,14 +552,48 @@ stack_up()
 	fi
 	start_gateway
 	write_env
+	unlock
 }
 
 stack_down()
 {
-	lock stack
+	lock
 	stop_gateway
 	stop_redis
 	stop_postgres
+	unlock
+}
+
+# Stops everything and forgets the data.
+stack_wipe()
+{
+	stack_down
+	rm -rf "$data" "$state" "$log"
+	private_folder "$log" 755 "$server_user"
+	read_state
+}
+
+# Loads the sample data, once, and gives its first admin a password.
+load_sample()
+{
+	local hash
+	if [[ -z $sample ]]; then
+		if [[ $(sql -c 'SELECT EXISTS (SELECT FROM crm.org)') = f ]]; then
+			sql -c "SELECT crm.sample_data(leads => $1)" -c ANALYZE >/dev/null
+		fi
+		sample=yes
+		write_state
+	fi
+	if [[ -z $demo_password && -x $base/saleshub-gateway ]]; then
+		demo_email=$(sql -c "SELECT email FROM crm.member WHERE active AND role = 'admin'
+			ORDER BY created_at, member_id LIMIT 1")
+		[[ $demo_email ]] || die "the sample data has no admin"
+		demo_password=$(secret 6)
+		hash=$(printf '%s' "$demo_password" | "$base/saleshub-gateway" --hash-password)
+		sql -v email="$demo_email" -v hash="$hash" >/dev/null \
+			<<<"SELECT saleshub.set_password(:'email', :'hash')"
+		write_state
+	fi
 }
 
 # For people and scripts: `. .local/env` and psql just works.
