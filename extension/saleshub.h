@@ -38,8 +38,6 @@ extern bool sh_context_member(pg_uuid_t *member);
 /* The request id or NULL; valid until the setting changes. */
 extern const char *sh_context_request(void);
 extern void sh_context_init(void);
-extern bool sh_context_org_was_read(void);
-extern void sh_reply_forget(void);
 /*
  * Run what follows as role saleshub_owner, until sh_owner_leave. An error needs no leave:
  * transaction and subtransaction abort restore the identity.
@@ -60,6 +58,8 @@ extern void sh_uuid_v7(pg_uuid_t *out);
 
 /* slot.c: invalidation of cached answers, Protocol V (docs/decisions/cache.md) */
 extern void sh_slot_init(void);
+extern Size sh_slot_shmem_size(void);
+extern void sh_slot_shmem_init(void);
 /* The present place in the commit order; false when the library is not preloaded. */
 extern bool sh_slot_stamp(struct sh_stamp *out);
 /*
@@ -82,5 +82,7 @@ extern bool sh_slot_recorded(const uint32 **slots, int *count);
 extern void sh_worker_init(void);
 /* This transaction left work: wake the worker when it commits. */
 extern void sh_worker_notify(void);
+/* "<epoch>-<gseq>" of what is published, empty when no worker serves this database. */
+extern void sh_worker_position(char *out, Size size);
 extern Size sh_worker_shmem_size(void);
 extern void sh_worker_shmem_init(void);

@@ -58,10 +58,12 @@ struct cache_session
  * must end with cache_put or cache_abandon for the same key; others asking meanwhile wait for
  * that and are then checked anew.
  */
-typedef void (*cache_found)(void *data, enum cache_verdict verdict, const struct cache_entry *entry);
+typedef void (*cache_found)(void *data, enum cache_verdict verdict,
+							const struct cache_entry *entry);
 
 struct cache *cache_new(size_t l1_bytes);
 void cache_free(struct cache *cache);
-void cache_get(struct cache *cache, const uint8_t key[CACHE_KEY], const struct cache_session *session, cache_found fn, void *data);
+void cache_get(struct cache *cache, const uint8_t key[CACHE_KEY],
+			   const struct cache_session *session, cache_found fn, void *data);
 void cache_put(struct cache *cache, const uint8_t key[CACHE_KEY], const struct cache_entry *entry);
 void cache_abandon(struct cache *cache, const uint8_t key[CACHE_KEY]);

@@ -1,4 +1,5 @@
-/* The one LISTEN connection of the process (thread 0): hears of new events and tells every thread. */
+/* The one LISTEN connection of the process (thread 0): hears of new events and tells every thread.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -25,7 +25,8 @@ struct thread
 /* The thread this code runs on. */
 extern __thread struct thread *self;
 
-/* Work for the end of a loop turn (flush once what many callbacks queued); runs once, then must be asked for again. */
+/* Work for the end of a loop turn (flush once what many callbacks queued); runs once, then must be
+ * asked for again. */
 struct turn_end
 {
 	struct turn_end *next;
@@ -34,7 +35,8 @@ struct turn_end
 };
 void loop_at_turn_end(struct turn_end *work);
 
-/* A one-shot timer on this thread's loop. Zeroed before first use; stop is allowed when not started. */
+/* A one-shot timer on this thread's loop. Zeroed before first use; stop is allowed when not
+ * started. */
 struct timer
 {
 	h2o_timeout_entry_t entry;
@@ -44,7 +46,8 @@ struct timer
 void timer_start(struct timer *timer, uint64_t ms, void (*fire)(struct timer *timer));
 void timer_stop(struct timer *timer);
 
-/* Run fn(data) on every thread (including this one), in its loop; data must be safe to share, free(data) is not called. */
+/* Run fn(data) on every thread (including this one), in its loop; data must be safe to share,
+ * free(data) is not called. */
 void loop_broadcast(void (*fn)(void *data), void *data);
 /* Run fn(data) on one thread. */
 void loop_post(int thread, void (*fn)(void *data), void *data);

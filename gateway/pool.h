@@ -15,22 +15,23 @@ enum
 
 enum pool_lane
 {
-	POOL_READ,  /* several queries in flight per connection */
+	POOL_READ,	/* several queries in flight per connection */
 	POOL_WRITE, /* one at a time per connection */
 	POOL_LANES
 };
 
 struct pool;
 
-/* One statement: prepared under name on first use of a connection. Strings live as long as the query. */
+/* One statement: prepared under name on first use of a connection. Strings live as long as the
+ * query. */
 struct pool_step
 {
 	const char *name;
 	const char *sql;
 	int nparams;
 	const char *const *values; /* NULL entry = SQL null; text unless formats says 1 */
-	const int *lengths;        /* needed for binary values only */
-	const int *formats;        /* NULL: all text */
+	const int *lengths;		   /* needed for binary values only */
+	const int *formats;		   /* NULL: all text */
 	bool binary_result;
 };
 
@@ -45,7 +46,7 @@ struct pool_result
 {
 	bool ok;
 	bool unavailable; /* not run or outcome unknown: no connection, queue full, connection lost */
-	bool maybe_run;   /* with unavailable: it was sent, so it may have committed */
+	bool maybe_run;	  /* with unavailable: it was sent, so it may have committed */
 	int failed_step;  /* with an SQL error */
 	const char *sqlstate, *message, *detail, *hint, *column, *constraint; /* NULL when absent */
 	void *rows[POOL_STEPS]; /* read with pool_rows and pool_value */
@@ -61,7 +62,7 @@ struct pool_query
 	int nsteps;
 	enum pool_lane lane;
 	uint32_t timeout_ms; /* then the connection is cancelled and the answer is unavailable */
-	bool retry;          /* safe to run again after 40001, 40P01 or a lost connection (read only) */
+	bool retry;			 /* safe to run again after 40001, 40P01 or a lost connection (read only) */
 	/* Called exactly once, never from within pool_send; owns the query again from then on. */
 	void (*on_done)(struct pool_query *query, const struct pool_result *result);
 	/* private */
@@ -70,7 +71,8 @@ struct pool_query
 	void *connection;
 };
 
-struct pool *pool_new(const char *conninfo, int read_connections, int write_connections, int queue_limit);
+struct pool *pool_new(const char *conninfo, int read_connections, int write_connections,
+					  int queue_limit);
 void pool_free(struct pool *pool);
 /* The query and all it points to must stay until on_done. */
 void pool_send(struct pool *pool, struct pool_query *query);

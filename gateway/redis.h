@@ -1,4 +1,5 @@
-/* hiredis on the h2o loop: one connection per thread, reconnecting, never trusted and never waited for. */
+/* hiredis on the h2o loop: one connection per thread, reconnecting, never trusted and never waited
+ * for. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,7 +7,8 @@
 
 struct redis;
 
-/* reply: base NULL for a miss or an error; called exactly once, also when Redis is away or slow (deadline 20 ms). */
+/* reply: base NULL for a miss or an error; called exactly once, also when Redis is away or slow
+ * (deadline 20 ms). */
 typedef void (*redis_reply)(void *data, const char *base, size_t len);
 
 struct redis *redis_new(const char *address);
@@ -14,4 +16,5 @@ void redis_free(struct redis *redis);
 bool redis_alive(const struct redis *redis);
 void redis_get(struct redis *redis, const char *key, size_t key_len, redis_reply fn, void *data);
 /* Fire and forget, with a time to live in milliseconds. */
-void redis_set(struct redis *redis, const char *key, size_t key_len, const char *base, size_t len, int ttl_ms);
+void redis_set(struct redis *redis, const char *key, size_t key_len, const char *base, size_t len,
+			   int ttl_ms);
