@@ -8,6 +8,7 @@
 
 #include "access/transam.h"
 #include "catalog/namespace.h"
+#include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -297,7 +298,9 @@ touched_elsewhere(Oid relid)
 	if (RelationGetNamespace(rel) == get_namespace_oid("saleshub", true))
 		found = true;
 	for (int i = 0; !found && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-		found = strncmp(rel->trigdesc->triggers[i].tgname, "saleshub_capture_", 17) == 0;
+		found = strncmp(rel->trigdesc->triggers[i].tgname, "saleshub_capture_", 17) == 0 &&
+				rel->trigdesc->triggers[i].tgenabled == TRIGGER_FIRES_ON_ORIGIN &&
+				SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA;
 	RelationClose(rel);
 	return found;
 }
