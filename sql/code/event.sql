@@ -1,0 +1,186 @@
+-- From the outbox to the event log, and the house-keeping around it.
+
+CREATE FUNCTION saleshub.event_start() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    -- Another cluster, database or timeline means that positions handed out may not be in this log.
+    home text := (SELECT s.system_identifier || '/' || d.oid || '/' || c.timeline_id
+                    FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d
+                   WHERE d.datname = current_database());
+    state record;
+    fresh text := left(replace(gen_random_uuid()::text, '-', ''), 12);
+BEGIN
+    SELECT e.identity, e.top INTO state FROM saleshub.event_state e FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO saleshub.event_state (epoch, identity) VALUES (fresh, home);
+        RETURN 0;
+    ELSIF state.identity <> home THEN
+        UPDATE saleshub.event_state e SET epoch = fresh, identity = home, floor = e.top;
+    END IF;
+    RETURN state.top;
+END
+$$;
+COMMENT ON FUNCTION saleshub.event_start() IS
+    'Makes sure that the event log has an epoch, and a new one after a restore or failover; returns the top position';
+
+CREATE FUNCTION saleshub.publish(batch integer DEFAULT 2000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    moved bigint;
+    state record;
+BEGIN
+    IF batch IS NULL OR batch < 1 THEN
+        PERFORM saleshub.raise('22023', 'the batch must be at least 1');
+    END IF;
+    -- One sequencer at a time; the other one does the work.
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('saleshub.publish', 0)) THEN
+        RETURN 0;
+    END IF;
+    WITH taken AS MATERIALIZED (
+        DELETE FROM saleshub.outbox o
+         WHERE o.ctid = ANY (ARRAY(SELECT i.ctid FROM saleshub.outbox i
+                                    ORDER BY i.outbox_id LIMIT publish.batch))
+        RETURNING o.*
+    ), state AS (
+        UPDATE saleshub.event_state e SET top = e.top + (SELECT count(*) FROM taken)
+         WHERE EXISTS (SELECT FROM taken)
+        RETURNING e.top
+    )
+    INSERT INTO saleshub.event_log (org_id, gseq, type, entity, entity_id, version, changed,
+                                    actor_id, request_id, at, data)
+    SELECT t.org_id,
+           s.top - (SELECT count(*) FROM taken) + row_number() OVER (ORDER BY t.outbox_id),
+           t.type, t.entity, t.entity_id, t.version, t.changed, t.actor_id, t.request_id, t.at,
+           t.data
+      FROM taken t, state s;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved > 0 THEN
+        SELECT e.epoch, e.top INTO state FROM saleshub.event_state e;
+        PERFORM pg_notify('saleshub', state.epoch || ':' || state.top);
+    END IF;
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION saleshub.publish(integer) IS
+    'Moves up to so many outbox rows into the event log under dense positions, with one NOTIFY for all; returns how many. Done by the worker';
+
+CREATE FUNCTION saleshub.fold(batch integer DEFAULT 20000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    folded bigint;
+BEGIN
+    IF batch IS NULL OR batch < 1 THEN
+        PERFORM saleshub.raise('22023', 'the batch must be at least 1');
+    END IF;
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('saleshub.fold', 0)) THEN
+        RETURN 0;
+    END IF;
+    WITH taken AS MATERIALIZED (
+        DELETE FROM saleshub.rollup_delta d
+         WHERE d.ctid = ANY (ARRAY(SELECT i.ctid FROM saleshub.rollup_delta i LIMIT fold.batch))
+        RETURNING d.*
+    ), merged AS (
+        INSERT INTO saleshub.rollup AS r
+               (org_id, fact, bucket, dim, owner_id, label, n, amount, weighted, seconds)
+        SELECT t.org_id, t.fact, t.bucket, t.dim, t.owner_id, t.label,
+               sum(t.n), sum(t.amount), sum(t.weighted), sum(t.seconds)
+          FROM taken t
+         GROUP BY t.org_id, t.fact, t.bucket, t.dim, t.owner_id, t.label
+        ON CONFLICT (org_id, fact, bucket, dim, owner_id, label) DO UPDATE
+           SET n = r.n + excluded.n, amount = r.amount + excluded.amount,
+               weighted = r.weighted + excluded.weighted, seconds = r.seconds + excluded.seconds
+    )
+    SELECT count(*) INTO folded FROM taken;
+    RETURN folded;
+END
+$$;
+COMMENT ON FUNCTION saleshub.fold(integer) IS
+    'Adds up to so many rollup deltas to the base, in one transaction; returns how many. Done by the worker';
+
+CREATE FUNCTION saleshub.keep_house(event_retention interval DEFAULT '7 days') RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    cut bigint;
+    gone bigint := 0;
+BEGIN
+    SELECT max(old.gseq) INTO cut
+      FROM (SELECT l.gseq, l.at FROM saleshub.event_log l ORDER BY l.gseq LIMIT 10000) old
+     WHERE old.at < now() - event_retention;
+    IF cut IS NOT NULL THEN
+        DELETE FROM saleshub.event_log l WHERE l.gseq <= cut;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        UPDATE saleshub.event_state SET floor = greatest(floor, cut);
+    END IF;
+    DELETE FROM saleshub.rollup r
+     WHERE r.n = 0 AND r.amount = 0 AND r.weighted = 0 AND r.seconds = 0;
+    RETURN gone;
+END
+$$;
+COMMENT ON FUNCTION saleshub.keep_house(interval) IS
+    'Drops events past retention (a bounded number a call) and empty rollup rows; returns the number of events. Done by the worker every minute';
+
+CREATE FUNCTION saleshub.run_maintenance() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    published bigint := 0;
+    folded bigint := 0;
+    n bigint;
+BEGIN
+    PERFORM saleshub.event_start();
+    LOOP
+        n := saleshub.publish();
+        published := published + n;
+        EXIT WHEN n = 0;
+    END LOOP;
+    LOOP
+        n := saleshub.fold();
+        folded := folded + n;
+        EXIT WHEN n = 0;
+    END LOOP;
+    RETURN jsonb_build_object('published', published, 'folded', folded,
+                              'expired', saleshub.keep_house());
+END
+$$;
+COMMENT ON FUNCTION saleshub.run_maintenance() IS
+    'All that the background worker does, once: for servers without the library in shared_preload_libraries (call it from cron). Superuser only';
+
+CREATE FUNCTION saleshub.check(OUT item text, OUT ok boolean, OUT detail text) RETURNS SETOF record
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    backlog bigint := (SELECT count(*) FROM saleshub.outbox WHERE at < now() - interval '10 seconds');
+    lagging bigint := (SELECT count(*) FROM saleshub.rollup_delta);
+BEGIN
+    item := 'version';
+    ok := EXISTS (SELECT FROM saleshub.schema_version v JOIN pg_extension e
+                    ON e.extname = 'saleshub' AND e.extversion = v.version);
+    detail := CASE WHEN ok THEN 'the tables are of the installed version'
+                   ELSE 'call saleshub.install()' END;
+    RETURN NEXT;
+    item := 'preload';
+    ok := current_setting('saleshub.databases', true) IS NOT NULL;
+    detail := CASE WHEN ok THEN 'the library is preloaded'
+                   ELSE 'add saleshub to shared_preload_libraries: without it there is no worker and no response cache' END;
+    RETURN NEXT;
+    item := 'worker';
+    ok := EXISTS (SELECT FROM pg_stat_activity
+                   WHERE backend_type = 'saleshub worker' AND datname = current_database());
+    detail := CASE WHEN ok THEN 'running'
+                   ELSE 'not running: name this database in saleshub.databases, or call saleshub.run_maintenance() from cron' END;
+    RETURN NEXT;
+    item := 'outbox';
+    ok := backlog = 0;
+    detail := format('%s events older than 10 s wait to be published', backlog);
+    RETURN NEXT;
+    item := 'rollup';
+    ok := lagging < 100000;
+    detail := format('%s rollup deltas wait to be folded', lagging);
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION saleshub.check() IS 'What a DBA should know: each item, whether it is well, and what to do';

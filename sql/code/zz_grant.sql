@@ -1,0 +1,45 @@
+-- Who may call what. Everything is closed first; the lists below are the only openings.
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA crm, saleshub FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA crm, saleshub TO saleshub_user, saleshub_owner;
+
+-- Row-security policies and defaults call these as whoever asks.
+GRANT EXECUTE ON FUNCTION
+    crm.uuid_v7(), saleshub.org_id(), saleshub.member_id(), saleshub.member_role(),
+    saleshub.request_id(), saleshub.may_write()
+TO PUBLIC;
+
+-- The machinery is closed to members: by name, so that all signatures are meant.
+DO $$
+DECLARE
+    f regprocedure;
+    gateway text[] := ARRAY[
+        'ctx', 'finish', 'cache_check', 'route_catalog', 'event_position', 'events',
+        'sign_in_lookup', 'sign_in_failed', 'session_open', 'session_refresh', 'session_close',
+        'sign_up', 'sign_out'];
+    -- for superusers, the worker and schema steps
+    closed text[] := ARRAY[
+        'publish', 'fold', 'keep_house', 'run_maintenance', 'event_start', 'install', 'protect',
+        'add_fk', 'capture_on', 'rollup_on', 'route', 'grant_login', 'set_password', 'check',
+        'schema_steps'];
+BEGIN
+    FOR f IN SELECT p.oid FROM pg_proc p
+              WHERE p.pronamespace = 'saleshub'::regnamespace
+                AND (p.proname = ANY (closed || gateway) OR p.proname LIKE 'routes\_%'
+                     OR p.proname LIKE 'defaults\_%')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM saleshub_user', f);
+    END LOOP;
+    FOR f IN SELECT p.oid FROM pg_proc p
+              WHERE p.pronamespace = 'saleshub'::regnamespace AND p.proname = ANY (gateway)
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO saleshub_gateway', f);
+    END LOOP;
+    FOR f IN SELECT p.oid FROM pg_proc p
+              WHERE p.pronamespace = 'crm'::regnamespace
+                AND p.proname IN ('org_create', 'sample_data')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM saleshub_user', f);
+    END LOOP;
+END
+$$;
