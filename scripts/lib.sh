@@ -208,7 +208,10 @@ sql()
 
 build()
 {
-	local jobs what=(all)
+	local jobs what=(all) options=(COPT=-Werror)
+	if [[ ${COVERAGE:-} ]]; then
+		options=(COPT='-O0 --coverage -fprofile-update=atomic' SHLIB_LINK=--coverage)
+	fi
 	jobs=$(nproc)
 	((jobs <= 4)) || jobs=4
 	if [[ -f $tree/gateway/main.c ]]; then
@@ -219,7 +222,7 @@ build()
 		exec {fd}>"$tree/build/.lock"
 		flock "$fd"
 		env -u MAKEFLAGS -u MAKELEVEL make -C "$tree" -j "$jobs" --no-print-directory \
-			PG_CONFIG="$pg_config" with_llvm=no COPT=-Werror "${what[@]}" >"$tree/build/log" 2>&1 {fd}>&- ||
+			PG_CONFIG="$pg_config" with_llvm=no "${options[@]}" "${what[@]}" >"$tree/build/log" 2>&1 {fd}>&- ||
 			{
 				cat "$tree/build/log" >&2
 				die "the build failed"
