@@ -86,14 +86,14 @@ really_changed(TupleDesc desc, HeapTuple old, HeapTuple new)
 static void
 refuse_new_org(Relation rel, HeapTuple old, HeapTuple new)
 {
+	TupleDesc desc = RelationGetDescr(rel);
 	int org = column_of(rel, "org_id");
-	bool isnull;
+	bool onull;
+	bool nnull;
+	Datum before = heap_getattr(old, org, desc, &onull);
+	Datum after = heap_getattr(new, org, desc, &nnull);
 
-	if (!same_value(TupleDescAttr(RelationGetDescr(rel), org - 1),
-					heap_getattr(old, org, RelationGetDescr(rel), &isnull),
-					false,
-					heap_getattr(new, org, RelationGetDescr(rel), &isnull),
-					isnull))
+	if (!same_value(TupleDescAttr(desc, org - 1), before, onull, after, nnull))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION),
 				 errmsg("a row cannot move to another organisation")));
@@ -378,9 +378,9 @@ flush(struct capture *c)
 {
 	static const char sql[] =
 		"WITH row AS ("
-		"  SELECT * FROM pg_catalog.unnest($1::pg_catalog.uuid[], $2::pg_catalog.uuid[],"
-		"    $3::pg_catalog.text[], $4::pg_catalog.text[], $5::pg_catalog.int8[],"
-		"    $6::pg_catalog.text[], $7::pg_catalog.text[]) WITH ORDINALITY"
+		"  SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+		"    pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+		"    pg_catalog.unnest($6), pg_catalog.unnest($7)) WITH ORDINALITY"
 		"    AS r(org_id, entity_id, op, type, version, changed, fields, n)),"
 		" history AS ("
 		"  INSERT INTO crm.change_log (org_id, entity, entity_id, op, version, changed, actor_id,"

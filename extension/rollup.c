@@ -342,10 +342,10 @@ write_deltas(struct rollup *r)
 	static const char sql[] =
 		"INSERT INTO saleshub.rollup_delta"
 		" (org_id, fact, bucket, dim, owner_id, label, n, amount, weighted, seconds)"
-		" SELECT * FROM pg_catalog.unnest($1::pg_catalog.uuid[], $2::pg_catalog.text[],"
-		" $3::pg_catalog.timestamptz[], $4::pg_catalog.uuid[], $5::pg_catalog.uuid[],"
-		" $6::pg_catalog.text[], $7::pg_catalog.int8[], $8::pg_catalog.numeric[],"
-		" $9::pg_catalog.numeric[], $10::pg_catalog.numeric[])";
+		" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+		" pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+		" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
+		" pg_catalog.unnest($9), pg_catalog.unnest($10))";
 	static const Oid element[COLUMNS] = {
 		UUIDOID, TEXTOID, TIMESTAMPTZOID, UUIDOID,	  UUIDOID,
 		TEXTOID, INT8OID, NUMERICOID,	  NUMERICOID, NUMERICOID

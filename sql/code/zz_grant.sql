@@ -14,7 +14,7 @@ DO $$
 DECLARE
     f regprocedure;
     gateway text[] := ARRAY[
-        'ctx', 'finish', 'cache_check', 'route_catalog', 'event_position', 'events',
+        'ctx', 'cache_check', 'route_catalog', 'event_position', 'events',
         'sign_in_lookup', 'sign_in_failed', 'session_open', 'session_refresh', 'session_close',
         'sign_up', 'sign_out'];
     -- for superusers, the worker and schema steps
