@@ -423,7 +423,9 @@ update_database()
 	extensions=$root$("$pg_config" --sharedir)/extension
 	version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" "$tree/extension/saleshub.control")
 	say "the SQL of the tree has changed: updating the database"
-	"$tree/scripts/build-sql" --update >"$extensions/saleshub--$version--${version}tree.sql"
+	sed -E 's/^CREATE (FUNCTION|PROCEDURE|AGGREGATE|VIEW)/CREATE OR REPLACE \1/
+		s/^CREATE SCHEMA /&IF NOT EXISTS /' "$tree/build/saleshub--$version.sql" \
+		>"$extensions/saleshub--$version--${version}tree.sql"
 	echo 'SELECT;' >"$extensions/saleshub--${version}tree--$version.sql"
 	if ! sql -1 -c "ALTER EXTENSION saleshub UPDATE TO '${version}tree'" \
 		-c "ALTER EXTENSION saleshub UPDATE TO '$version'" -c 'SELECT saleshub.install()' >/dev/null; then
