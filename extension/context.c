@@ -180,11 +180,6 @@ sh_context_init(void)
 							 NULL,
 							 NULL,
 							 NULL);
-#if PG_VERSION_NUM >= 150000
-	MarkGUCPrefixReserved("saleshub");
-#else
-	EmitWarningsOnPlaceholders("saleshub");
-#endif
 	RegisterXactCallback(on_transaction_end, NULL);
 }
 

@@ -85,13 +85,10 @@ on_shmem_request(void)
 }
 #endif
 
-void
-_PG_init(void)
+/* What needs shared memory and hooks works only when the library is preloaded. */
+static void
+init_preloaded(void)
 {
-	sh_context_init();
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-
 	define_settings();
 #if PG_VERSION_NUM >= 150000
 	previous_request = shmem_request_hook;
@@ -103,4 +100,18 @@ _PG_init(void)
 	shmem_startup_hook = on_shmem_startup;
 	sh_slot_init();
 	sh_worker_init();
+}
+
+void
+_PG_init(void)
+{
+	sh_context_init();
+	if (process_shared_preload_libraries_in_progress)
+		init_preloaded();
+	/* After all settings are known: what is left of the prefix is a mistake. */
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved("saleshub");
+#else
+	EmitWarningsOnPlaceholders("saleshub");
+#endif
 }

@@ -51,11 +51,12 @@ TRUNCATE crm.team CASCADE;
 CREATE ROLE regress_ann LOGIN;
 SELECT saleshub.grant_login('regress_ann', :'b', :'ann');
 SELECT saleshub.grant_login('regress_ann', :'a', :'ann');
+SELECT current_user AS superuser \gset
 \c - regress_ann
 SET client_min_messages = warning;
 SELECT name FROM crm.member;
 SET saleshub.org_id = :'b';
-\c - postgres
+\c - :superuser
 SET client_min_messages = warning;
 DROP OWNED BY regress_ann;
 DROP ROLE regress_ann;
