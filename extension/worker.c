@@ -5,7 +5,11 @@
  */
 #include "postgres.h"
 
-#include "commands/dbcommands.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_database.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -343,13 +347,23 @@ sh_worker_main(Datum arg)
 
 /* --- the launcher --- */
 
+/* A scan of the heap: before the first connection after initdb no shared index can be opened. */
 static bool
 database_exists(const char *name)
 {
-	bool found;
+	Relation rel;
+	TableScanDesc scan;
+	HeapTuple tuple;
+	bool found = false;
 
 	StartTransactionCommand();
-	found = OidIsValid(get_database_oid(name, true));
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (!found && HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+		found = strcmp(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname), name) == 0;
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
 	return found;
 }
