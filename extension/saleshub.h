@@ -3,6 +3,7 @@
 
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
 
 /* SQLSTATEs of class SH. Codes SH4xx carry their HTTP status. */
@@ -52,6 +53,13 @@ extern void sh_owner_leave(const struct sh_identity *save);
  * The text must be a string that lives as long as the backend (a literal).
  */
 extern SPIPlanPtr sh_plan(const char *sql, int nargs, const Oid *types);
+
+/* json.c: members of an object under construction; a NULL value becomes null */
+extern void sh_json_key(JsonbParseState **state, const char *key);
+extern void sh_json_string(JsonbParseState **state, const char *key, const char *value);
+extern void sh_json_number(JsonbParseState **state, const char *key, int64 value);
+extern void sh_json_bool(JsonbParseState **state, const char *key, bool value);
+extern void sh_json_uuid(JsonbParseState **state, const char *key, const pg_uuid_t *value);
 
 /* uuid.c */
 extern void sh_uuid_v7(pg_uuid_t *out);

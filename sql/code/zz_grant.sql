@@ -21,7 +21,7 @@ DECLARE
     closed text[] := ARRAY[
         'publish', 'fold', 'keep_house', 'run_maintenance', 'event_start', 'install', 'protect',
         'add_fk', 'capture_on', 'rollup_on', 'route', 'grant_login', 'set_password', 'check',
-        'schema_steps'];
+        'schema_steps', 'score_is_current', 'score_lock_rules', 'score_rescore'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

@@ -1,0 +1,228 @@
+/*
+ * Predicates over the columns of a lead, evaluated for every row.
+ *
+ * Logic is two-valued. A comparison with an empty field is false, except that != and not_in are
+ * the exact opposites of = and in. Text is compared without regard to letter case.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/numeric.h"
+
+#include "match.h"
+#include "predicate.h"
+#include "saleshub.h"
+
+/* Lower case. ASCII is done by hand: it is nearly all there is, and the locale is slow. */
+struct predicate_text
+sh_predicate_fold(const char *data, int len)
+{
+	struct predicate_text out;
+	char *copy = palloc(len + 1);
+	bool ascii = true;
+
+	for (int i = 0; i < len; i++)
+	{
+		ascii &= !IS_HIGHBIT_SET(data[i]);
+		copy[i] = data[i] >= 'A' && data[i] <= 'Z' ? data[i] + 'a' - 'A' : data[i];
+	}
+	copy[len] = '\0';
+	if (!ascii)
+	{
+		pfree(copy);
+		copy = str_tolower(data, len, DEFAULT_COLLATION_OID);
+		len = strlen(copy);
+	}
+	out.data = copy;
+	out.len = len;
+	return out;
+}
+
+/* The text of a field in lower case. */
+static const struct predicate_text *
+folded(struct predicate_row *row, enum predicate_field field)
+{
+	struct predicate_text *text = &row->folded[field];
+
+	if (!text->data)
+	{
+		struct varlena *value = PG_DETOAST_DATUM_PACKED(row->values[field]);
+
+		*text = sh_predicate_fold(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	}
+	return text;
+}
+
+static bool
+same_text(const struct predicate_text *a, const struct predicate_text *b)
+{
+	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static bool
+has_part(const struct predicate_text *text, const struct predicate_text *part)
+{
+	return memmem(text->data, text->len, part->data, part->len) != NULL;
+}
+
+static bool
+has_start(const struct predicate_text *text, const struct predicate_text *part)
+{
+	return text->len >= part->len && memcmp(text->data, part->data, part->len) == 0;
+}
+
+/* The part of an address behind the last @ is, or lies below, the wanted domain. */
+static bool
+domain_matches(const struct predicate_text *email, const struct predicate_constant *wanted)
+{
+	const char *at = memrchr(email->data, '@', email->len);
+	struct predicate_text domain;
+
+	if (!at || at + 1 == email->data + email->len)
+		return false;
+	domain.data = at + 1;
+	domain.len = email->data + email->len - domain.data;
+	if (wanted->domain != DOMAIN_NAMED)
+		return sh_domain_is_free(domain.data, domain.len) == (wanted->domain == DOMAIN_FREE);
+	if (domain.len > wanted->text.len)
+	{
+		int ahead = domain.len - wanted->text.len;
+
+		if (domain.data[ahead - 1] != '.')
+			return false;
+		domain.data += ahead;
+		domain.len -= ahead;
+	}
+	return same_text(&domain, &wanted->text);
+}
+
+static bool
+tags_contain(Datum tags, const struct predicate_constant *wanted)
+{
+	Datum *values;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(
+		DatumGetArrayTypeP(tags), TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		struct varlena *value;
+		struct predicate_text tag;
+
+		if (nulls[i])
+			continue;
+		value = PG_DETOAST_DATUM_PACKED(values[i]);
+		tag = sh_predicate_fold(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+		if (same_text(&tag, &wanted->text))
+			return true;
+	}
+	return false;
+}
+
+/* Nothing there: NULL, an empty text, no tags. */
+static bool
+is_empty(const struct predicate_row *row, enum predicate_field field)
+{
+	if (row->nulls[field])
+		return true;
+	if (sh_predicate_type(field) == TYPE_TAGS)
+		return ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(row->values[field])),
+							  ARR_DIMS(DatumGetArrayTypeP(row->values[field]))) == 0;
+	return (sh_predicate_type(field) == TYPE_TEXT || sh_predicate_type(field) == TYPE_EMAIL) &&
+		   VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(row->values[field])) == 0;
+}
+
+/* Negative, zero or positive as the field is below, at or above the constant. */
+static int
+compare(struct predicate_row *row, enum predicate_field field,
+		const struct predicate_constant *with)
+{
+	Datum value = row->values[field];
+
+	switch (sh_predicate_type(field))
+	{
+		case TYPE_INTEGER:
+			return DatumGetInt32(value) < with->integer ? -1 :
+				   DatumGetInt32(value) > with->integer ? 1 :
+														  0;
+		case TYPE_NUMERIC:
+			return DatumGetInt32(DirectFunctionCall2(numeric_cmp, value, with->numeric));
+		case TYPE_BOOLEAN:
+			return DatumGetBool(value) == with->truth ? 0 : 1;
+		default:
+			return same_text(folded(row, field), &with->text) ? 0 : 1;
+	}
+}
+
+static bool
+is_any(const struct predicate *node, struct predicate_row *row)
+{
+	for (int i = 0; i < node->count; i++)
+		if (compare(row, node->field, &node->constants[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+leaf_true(const struct predicate *node, struct predicate_row *row)
+{
+	const struct predicate_constant *with = node->constants;
+
+	if (is_empty(row, node->field))
+		return node->op == OP_IS_NULL || node->op == OP_NE || node->op == OP_NOT_IN;
+	switch (node->op)
+	{
+		case OP_EQ:
+		case OP_IN:
+			return is_any(node, row);
+		case OP_NE:
+		case OP_NOT_IN:
+			return !is_any(node, row);
+		case OP_LT:
+			return compare(row, node->field, with) < 0;
+		case OP_LE:
+			return compare(row, node->field, with) <= 0;
+		case OP_GT:
+			return compare(row, node->field, with) > 0;
+		case OP_GE:
+			return compare(row, node->field, with) >= 0;
+		case OP_CONTAINS:
+			if (sh_predicate_type(node->field) == TYPE_TAGS)
+				return tags_contain(row->values[node->field], with);
+			return has_part(folded(row, node->field), &with->text);
+		case OP_STARTS_WITH:
+			return has_start(folded(row, node->field), &with->text);
+		case OP_MATCHES_DOMAIN:
+			return domain_matches(folded(row, node->field), with);
+		default:
+			return node->op == OP_NOT_NULL;
+	}
+}
+
+bool
+sh_predicate_true(const struct predicate *predicate, struct predicate_row *row)
+{
+	switch (predicate->op)
+	{
+		case OP_AND:
+			for (int i = 0; i < predicate->count; i++)
+				if (!sh_predicate_true(predicate->parts[i], row))
+					return false;
+			return true;
+		case OP_OR:
+			for (int i = 0; i < predicate->count; i++)
+				if (sh_predicate_true(predicate->parts[i], row))
+					return true;
+			return false;
+		case OP_NOT:
+			return !sh_predicate_true(predicate->parts[0], row);
+		default:
+			return leaf_true(predicate, row);
+	}
+}
