@@ -108,7 +108,7 @@ _PG_init(void)
 	sh_context_init();
 	if (process_shared_preload_libraries_in_progress)
 		init_preloaded();
-	/* After all settings are known: what is left of the prefix is a mistake. */
+		/* After all settings are known: what is left of the prefix is a mistake. */
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("saleshub");
 #else

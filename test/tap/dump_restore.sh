@@ -1,87 +1,57 @@
 #!/bin/bash
 # pg_dump | psql brings everything over: rows, a column and an index that a user added, sums
 # counted once; and the restored database goes on working.
-set -euo pipefail
-data=$SCRATCH/dump sock=$SCRATCH
-n=0 failed=0
-
-ok()
-{
-	n=$((n + 1))
-	if [[ $1 == "$2" ]]; then
-		echo "ok $n - $3"
-	else
-		failed=1
-		echo "not ok $n - $3"
-		printf '# expected: %s\n# got: %s\n' "$2" "$1" | head -20
-	fi
-}
-
-sql()
-{
-	local database=$1
-	shift
-	"$PG_BIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$sock" -U postgres -d "$database" "$@"
-}
+conf="saleshub.databases = 'nothing'"
+. "$SCRATCH/server.bash"
 
 # Every row of every table of ours, without what a new incarnation must change.
 fingerprint()
 {
 	local table
-	for table in $(sql "$1" -c "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+	for table in $(sql_in "$1" -c "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 			WHERE schemaname IN ('crm', 'saleshub')
 			  AND tablename NOT IN ('event_state', 'schema_version') ORDER BY 1"); do
-		sql "$1" -c "SELECT '$table', count(*), md5(string_agg(t::text, E'\n' ORDER BY t::text)) FROM $table t"
+		sql_in "$1" -c "SELECT '$table', count(*), md5(string_agg(t::text, E'\n' ORDER BY t::text)) FROM $table t"
 	done
 }
 
-"$PG_BIN/initdb" -D "$data" -A trust -U postgres --no-locale -E UTF8 >/dev/null
-trap '"$PG_BIN/pg_ctl" -D "$data" -m immediate stop >/dev/null 2>&1 || true' EXIT
-cat >>"$data/postgresql.conf" <<-CONF
-	listen_addresses = ''
-	unix_socket_directories = '$sock'
-	fsync = off
-	shared_preload_libraries = 'saleshub'
-	saleshub.databases = 'nothing'
-CONF
-"$PG_BIN/pg_ctl" -D "$data" -l "$SCRATCH/log.txt" -w start >/dev/null
-
-sql postgres -c 'CREATE DATABASE one' -c 'CREATE DATABASE two'
-sql one -c 'CREATE EXTENSION saleshub' -c 'SELECT saleshub.install()' \
+init_server
+start_server
+sql_in postgres -c 'CREATE DATABASE one' -c 'CREATE DATABASE two'
+sql_in one -c 'CREATE EXTENSION saleshub' -c 'SELECT saleshub.install()' \
 	-c 'SELECT crm.sample_data(leads => 200)' >/dev/null
-sql one -c 'SELECT saleshub.run_maintenance()' >/dev/null
-org=$(sql one -c 'SELECT org_id FROM crm.org LIMIT 1')
-sql one -c 'ALTER TABLE crm.deal ADD COLUMN renewal_on date' \
+sql_in one -c 'SELECT saleshub.run_maintenance()' >/dev/null
+org=$(sql_in one -c 'SELECT org_id FROM crm.org LIMIT 1')
+sql_in one -c 'ALTER TABLE crm.deal ADD COLUMN renewal_on date' \
 	-c 'CREATE INDEX deal_renewal_idx ON crm.deal (org_id, renewal_on)' \
 	-c "UPDATE crm.deal SET renewal_on = '2027-01-31' WHERE deal_id = (SELECT min(deal_id::text)::uuid FROM crm.deal)"
 # Deltas that are not yet folded and events that are not yet published travel too.
-ok "$(sql one -c 'SELECT count(*) > 0 FROM saleshub.outbox')" t 'something waits in the outbox'
+ok "$(sql_in one -c 'SELECT count(*) > 0 FROM saleshub.outbox')" t 'something waits in the outbox'
 
 errors=$("$PG_BIN/pg_dump" -h "$sock" -U postgres one 2>&1 >"$SCRATCH/dump.sql") || true
 ok "$errors" '' 'pg_dump is silent'
-errors=$(sql two -f "$SCRATCH/dump.sql" 2>&1 >/dev/null) || true
+errors=$(sql_in two -f "$SCRATCH/dump.sql" 2>&1 >/dev/null) || true
 ok "$errors" '' 'psql restores without an error'
 ok "$(fingerprint two)" "$(fingerprint one)" 'every row of every table is there, once'
-ok "$(sql two -c 'SELECT count(*) FROM crm.deal WHERE renewal_on IS NOT NULL')" 1 "the user's column has its value"
-ok "$(sql two -c "SELECT to_regclass('crm.deal_renewal_idx') IS NOT NULL")" t "the user's index is there"
-ok "$(sql two -c 'SELECT count(*) FROM saleshub.rollup_check()')" 0 'the sums equal the rows'
+ok "$(sql_in two -c 'SELECT count(*) FROM crm.deal WHERE renewal_on IS NOT NULL')" 1 "the user's column has its value"
+ok "$(sql_in two -c "SELECT to_regclass('crm.deal_renewal_idx') IS NOT NULL")" t "the user's index is there"
+ok "$(sql_in two -c 'SELECT count(*) FROM saleshub.rollup_check()')" 0 'the sums equal the rows'
 
 # Life goes on: the same epoch is not claimed for another database, new rows get all they should.
-ok "$(sql two -c 'SELECT saleshub.run_maintenance()' -c "SELECT count(*) FROM saleshub.outbox" | tail -1)" 0 'the outbox is published after the restore'
-epoch_one=$(sql one -c 'SELECT epoch FROM saleshub.event_state')
-epoch_two=$(sql two -c 'SELECT epoch FROM saleshub.event_state')
+ok "$(sql_in two -c 'SELECT saleshub.run_maintenance()' -c "SELECT count(*) FROM saleshub.outbox" | tail -1)" 0 'the outbox is published after the restore'
+epoch_one=$(sql_in one -c 'SELECT epoch FROM saleshub.event_state')
+epoch_two=$(sql_in two -c 'SELECT epoch FROM saleshub.event_state')
 ok "$([[ $epoch_one != "$epoch_two" ]] && echo other)" other 'the restored log is another epoch'
-sql two -c "INSERT INTO crm.lead (org_id, last_name, email) VALUES ('$org', 'Restored', 'new@restored.example')"
-ok "$(sql two -c "SELECT version, score_reasons <> '[]', owner_id IS NOT NULL FROM crm.lead WHERE last_name = 'Restored'")" '1|t|t' 'a new lead is scored and assigned'
-ok "$(sql two -c 'SELECT count(*) FROM saleshub.rollup_check()')" 0 'and counted'
-ok "$(sql two -c 'SELECT saleshub.install()' -c 'SELECT count(*) FROM saleshub.rollup_check()' | tail -1)" 0 'install() over it changes nothing'
+sql_in two -c "INSERT INTO crm.lead (org_id, last_name, email) VALUES ('$org', 'Restored', 'new@restored.example')"
+ok "$(sql_in two -c "SELECT version, score_reasons <> '[]', owner_id IS NOT NULL FROM crm.lead WHERE last_name = 'Restored'")" '1|t|t' 'a new lead is scored and assigned'
+ok "$(sql_in two -c 'SELECT count(*) FROM saleshub.rollup_check()')" 0 'and counted'
+ok "$(sql_in two -c 'SELECT saleshub.install()' -c 'SELECT count(*) FROM saleshub.rollup_check()' | tail -1)" 0 'install() over it changes nothing'
 
 # The extension cannot be lost by accident.
-refused=$(sql two -c 'DROP EXTENSION saleshub' 2>&1) || true
+refused=$(sql_in two -c 'DROP EXTENSION saleshub' 2>&1) || true
 ok "$(grep -c 'cannot drop extension saleshub because other objects depend on it' <<<"$refused")" 1 'DROP EXTENSION is refused while there is data'
-refused=$(sql two -c 'CREATE EXTENSION saleshub' 2>&1) || true
+refused=$(sql_in two -c 'CREATE EXTENSION saleshub' 2>&1) || true
 ok "$(grep -c 'already exists' <<<"$refused")" 1 'CREATE EXTENSION is refused while it is there'
 ok "$(fingerprint one | md5sum)" "$(fingerprint one | md5sum)" 'the fingerprint is stable'
 
-echo "1..$n"
-exit "$failed"
+done_testing
