@@ -1,7 +1,9 @@
 #!/bin/bash
 # What invalidates a cached answer and what does not: by any client, in any way of writing.
 # A fill and its check are done as the gateway does them.
+# shellcheck disable=SC2034
 conf='max_prepared_transactions = 5'
+# shellcheck source=test/tap/server.bash disable=SC2154
 . "$SCRATCH/server.bash"
 new_server
 sql -c 'CREATE TABLE public.note (a int)' -c 'GRANT SELECT ON public.note TO saleshub_user'

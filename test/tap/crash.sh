@@ -1,6 +1,7 @@
 #!/bin/bash
 # kill -9 of the postmaster and of its processes under load: nothing acknowledged is lost, each
 # committed change has its event exactly once under dense positions, and the sums equal the rows.
+# shellcheck source=test/tap/server.bash disable=SC2154
 . "$SCRATCH/server.bash"
 
 # Inserts leads one by one until the server goes away; writes down each one acknowledged.

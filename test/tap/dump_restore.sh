@@ -1,7 +1,9 @@
 #!/bin/bash
 # pg_dump | psql brings everything over: rows, a column and an index that a user added, sums
 # counted once; and the restored database goes on working.
+# shellcheck disable=SC2034
 conf="saleshub.databases = 'nothing'"
+# shellcheck source=test/tap/server.bash disable=SC2154
 . "$SCRATCH/server.bash"
 
 # Every row of every table of ours, without what a new incarnation must change.
