@@ -242,6 +242,7 @@ append_value(StringInfo out, Form_pg_attribute att, Datum value, bool isnull)
 	Oid output;
 	bool varlena;
 	char buffer[MAXDATELEN + 1];
+	static const int utc = 0;
 
 	if (isnull)
 	{
@@ -263,7 +264,7 @@ append_value(StringInfo out, Form_pg_attribute att, Datum value, bool isnull)
 			break;
 		case TIMESTAMPTZOID:
 		case DATEOID:
-			JsonEncodeDateTime(buffer, value, att->atttypid, NULL);
+			JsonEncodeDateTime(buffer, value, att->atttypid, &utc);
 			escape_json(out, buffer);
 			break;
 		case JSONBOID:
