@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS crm.company (
     PRIMARY KEY (org_id, company_id),
     CONSTRAINT company_name_given CHECK (name <> ''),
     CONSTRAINT company_employees_check CHECK (employees >= 0),
-    CONSTRAINT company_annual_revenue_check CHECK (annual_revenue >= 0),
+    CONSTRAINT company_annual_revenue_check CHECK (annual_revenue BETWEEN 0 AND 1e15),
     CONSTRAINT company_annual_revenue_currency_check
         CHECK (annual_revenue_currency ~ '^[A-Z]{3}$'),
     CONSTRAINT company_parent_check CHECK (parent_id <> company_id),

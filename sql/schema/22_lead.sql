@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS crm.lead (
     ),
     CONSTRAINT lead_converted_check CHECK ((status = 'converted') = (converted_at IS NOT NULL)),
     CONSTRAINT lead_employees_check CHECK (employees >= 0),
-    CONSTRAINT lead_annual_revenue_check CHECK (annual_revenue >= 0),
+    CONSTRAINT lead_annual_revenue_check CHECK (annual_revenue BETWEEN 0 AND 1e15),
     CONSTRAINT lead_annual_revenue_currency_check
         CHECK (annual_revenue_currency ~ '^[A-Z]{3}$'),
     CONSTRAINT lead_score_check CHECK (score BETWEEN 0 AND 100),

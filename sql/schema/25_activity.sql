@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS crm.activity (
     done_at timestamptz,
     outcome text,
     owner_id uuid,
+    links_version bigint NOT NULL DEFAULT 0,
     custom jsonb NOT NULL DEFAULT '{}',
     version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -23,6 +24,7 @@ CREATE TABLE IF NOT EXISTS crm.activity (
 
 COMMENT ON TABLE crm.activity IS 'What was done or is to be done: tasks, calls, meetings, e-mails, notes.';
 COMMENT ON COLUMN crm.activity.done_at IS 'When it was done; NULL while it is open.';
+COMMENT ON COLUMN crm.activity.links_version IS 'How often its links changed, so that the version of the activity moves with them.';
 COMMENT ON COLUMN crm.activity.custom IS 'Values of custom fields.';
 COMMENT ON COLUMN crm.activity.deleted_at IS 'When the row was put into the bin; such a row counts nowhere.';
 
@@ -55,7 +57,16 @@ CREATE INDEX IF NOT EXISTS activity_link_entity_idx
     ON crm.activity_link (org_id, entity, entity_id, activity_id);
 
 CREATE OR REPLACE TRIGGER activity_link_10_check
-    BEFORE INSERT OR UPDATE ON crm.activity_link
+    BEFORE INSERT ON crm.activity_link
     FOR EACH ROW EXECUTE FUNCTION saleshub.activity_link_check();
+
+CREATE OR REPLACE TRIGGER activity_link_50_insert
+    AFTER INSERT ON crm.activity_link
+    REFERENCING NEW TABLE AS linkrows
+    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.activity_link_changed();
+CREATE OR REPLACE TRIGGER activity_link_50_delete
+    AFTER DELETE ON crm.activity_link
+    REFERENCING OLD TABLE AS linkrows
+    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.activity_link_changed();
 
 SELECT saleshub.protect('crm.activity_link', 'SELECT, INSERT, DELETE');

@@ -1,0 +1,188 @@
+CREATE FUNCTION saleshub.activity_fields() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '[
+        {"name": "id", "column": "activity_id", "type": "uuid", "read_only": true, "not_null": true},
+        {"name": "type", "type": "enum", "values": ["task", "call", "meeting", "email", "note"],
+         "required": true, "sort": true, "not_null": true},
+        {"name": "subject", "type": "text", "max": 300, "required": true, "sort": true, "not_null": true},
+        {"name": "body", "type": "text", "max": 100000, "filter": false},
+        {"name": "due_at", "type": "timestamp", "sort": true},
+        {"name": "done_at", "type": "timestamp", "sort": true},
+        {"name": "outcome", "type": "text"},
+        {"name": "owner_id", "type": "uuid"},
+        {"name": "links", "type": "links", "sql": "(SELECT coalesce(jsonb_agg(jsonb_build_object(''type'', l.entity, ''id'', l.entity_id) ORDER BY l.entity, l.entity_id), ''[]'') FROM crm.activity_link l WHERE l.org_id = t.org_id AND l.activity_id = t.activity_id)"},
+        {"name": "custom", "type": "object"},
+        {"name": "lead_id", "type": "uuid", "read_only": true, "only_filter": true, "linked": "lead"},
+        {"name": "contact_id", "type": "uuid", "read_only": true, "only_filter": true, "linked": "contact"},
+        {"name": "company_id", "type": "uuid", "read_only": true, "only_filter": true, "linked": "company"},
+        {"name": "deal_id", "type": "uuid", "read_only": true, "only_filter": true, "linked": "deal"}
+    ]'::jsonb;
+COMMENT ON FUNCTION saleshub.activity_fields() IS
+    'The fields of an activity in the API; by the last four, lists find the activities of a record.';
+
+CREATE FUNCTION saleshub.activity_meta() RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN saleshub.record_meta('activity', 'activities', saleshub.activity_fields(),
+        jsonb_build_object('owner', saleshub.member_included('owner_id')));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.activity_meta() IS
+    'What the record functions need to know about activities.';
+
+CREATE FUNCTION saleshub.activity_check() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    fresh boolean := TG_OP = 'INSERT';
+    faults jsonb := '[]';
+BEGIN
+    NEW.type := lower(saleshub.clean(NEW.type));
+    NEW.subject := saleshub.clean(NEW.subject);
+    NEW.body := nullif(NEW.body, '');
+    NEW.outcome := saleshub.clean(NEW.outcome);
+    NEW.custom := coalesce(NEW.custom, '{}');
+
+    IF NEW.type IS NULL THEN
+        faults := faults || saleshub.fault('/type', 'required', 'is required');
+    ELSIF NEW.type NOT IN ('task', 'call', 'meeting', 'email', 'note') THEN
+        faults := faults || saleshub.fault('/type', 'enum', 'is not a type of activity');
+    END IF;
+    IF NEW.subject IS NULL THEN
+        faults := faults || saleshub.fault('/subject', 'required', 'is required');
+    END IF;
+    faults := faults || saleshub.too_long('/subject', NEW.subject, 300)
+        || saleshub.too_long('/outcome', NEW.outcome, 200);
+    IF fresh OR NEW.owner_id IS DISTINCT FROM OLD.owner_id THEN
+        faults := faults || saleshub.reference_faults(NEW.org_id, '/owner_id', 'member',
+                                                      NEW.owner_id);
+    END IF;
+    IF faults <> '[]' THEN
+        PERFORM saleshub.refuse_row('activity', faults);
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.activity_check() IS
+    'Trigger: brings an activity into its normal form and refuses what is wrong with it.';
+
+CREATE FUNCTION saleshub.activity_link_check() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    faults jsonb;
+BEGIN
+    IF NEW.entity NOT IN ('lead', 'contact', 'company', 'deal') THEN
+        faults := saleshub.fault('/links', 'enum', format('cannot be to a "%s"', NEW.entity));
+    ELSE
+        faults := saleshub.reference_faults(NEW.org_id, '/links', NEW.entity, NEW.entity_id);
+    END IF;
+    IF faults <> '[]' THEN
+        PERFORM saleshub.refuse_row('activity_link', faults);
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.activity_link_check() IS
+    'Trigger: a link must lead to a record of the organisation; the kinds differ, so no foreign key can.';
+
+CREATE FUNCTION saleshub.activity_link_set(id uuid, links jsonb) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    bad jsonb := '[]';
+    removed boolean;
+BEGIN
+    links := coalesce(nullif(links, 'null'), '[]');
+    SELECT coalesce(jsonb_agg(fault -> 0 ORDER BY n), '[]') INTO bad
+    FROM jsonb_array_elements(links) WITH ORDINALITY AS l (link, n),
+         saleshub.reference_faults(saleshub.org_id(), '/links/' || (n - 1) || '/id',
+                                   link ->> 'type', (link ->> 'id')::uuid) fault
+    WHERE fault <> '[]'
+        AND NOT EXISTS (
+            SELECT FROM crm.activity_link k
+            WHERE k.org_id = saleshub.org_id() AND k.activity_id = activity_link_set.id
+                AND k.entity = link ->> 'type' AND k.entity_id = (link ->> 'id')::uuid);
+    IF bad <> '[]' THEN
+        PERFORM saleshub.refuse_row('activity', bad);
+    END IF;
+
+    DELETE FROM crm.activity_link k
+    WHERE k.org_id = saleshub.org_id() AND k.activity_id = activity_link_set.id
+        AND NOT links @> jsonb_build_array(jsonb_build_object('type', k.entity,
+                                                              'id', k.entity_id));
+    removed := FOUND;
+    INSERT INTO crm.activity_link (activity_id, entity, entity_id)
+    SELECT DISTINCT activity_link_set.id, link ->> 'type', (link ->> 'id')::uuid
+    FROM jsonb_array_elements(links) link
+    WHERE NOT EXISTS (
+        SELECT FROM crm.activity_link k
+        WHERE k.org_id = saleshub.org_id() AND k.activity_id = activity_link_set.id
+            AND k.entity = link ->> 'type' AND k.entity_id = (link ->> 'id')::uuid);
+    RETURN removed OR FOUND;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.activity_link_set(uuid, jsonb) IS
+    'Makes the links of an activity exactly these; says whether that changed anything.';
+
+CREATE FUNCTION crm.activity_create(body jsonb) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    doc jsonb := saleshub.record_create(saleshub.activity_meta(), body);
+BEGIN
+    IF body ? 'links' AND saleshub.activity_link_set((doc ->> 'id')::uuid, body -> 'links') THEN
+        doc := saleshub.record_get(saleshub.activity_meta(), (doc ->> 'id')::uuid);
+        PERFORM saleshub.record_created(saleshub.activity_meta(), doc);
+    END IF;
+    RETURN doc;
+END;
+$$;
+COMMENT ON FUNCTION crm.activity_create(jsonb) IS
+    'Creates an activity with its links and returns it.';
+
+CREATE FUNCTION crm.activity_update(id uuid, patch jsonb, if_match text DEFAULT NULL)
+    RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    doc jsonb := saleshub.record_update(saleshub.activity_meta(), id, patch, if_match);
+BEGIN
+    IF patch ? 'links' AND saleshub.activity_link_set(id, patch -> 'links') THEN
+        doc := saleshub.record_get(saleshub.activity_meta(), id);
+    END IF;
+    RETURN doc;
+END;
+$$;
+COMMENT ON FUNCTION crm.activity_update(uuid, jsonb, text) IS
+    'Changes an activity by a merge patch, its links as a whole, and returns it.';
+
+CREATE FUNCTION saleshub.activity_link_changed() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    touched jsonb;
+BEGIN
+    SELECT jsonb_agg(DISTINCT jsonb_build_object('org_id', l.org_id, 'activity_id', l.activity_id))
+    INTO touched
+    FROM linkrows l;
+    -- Nobody has seen an activity of this very transaction without its links.
+    UPDATE crm.activity a
+    SET links_version = a.links_version + 1
+    FROM jsonb_to_recordset(touched) AS t (org_id uuid, activity_id uuid)
+    WHERE a.org_id = t.org_id AND a.activity_id = t.activity_id
+        AND NOT (a.version = 1 AND a.created_at = now());
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.activity_link_changed() IS
+    'Trigger: a change of its links is a change of the activity.';
+ALTER FUNCTION saleshub.activity_link_changed() OWNER TO saleshub_owner;

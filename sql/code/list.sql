@@ -1,0 +1,332 @@
+-- Lists: filters, keyset pages, projection and count in one statement. The text of the statement
+-- depends on the shape of the request only; its values are all in $1.
+
+CREATE FUNCTION saleshub.cursor_encode(state jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN pg_catalog.translate(pg_catalog.rtrim(pg_catalog.encode(
+        pg_catalog.convert_to(state::text, 'UTF8'), 'base64'), '='), E'+/\n', '-_');
+COMMENT ON FUNCTION saleshub.cursor_encode(jsonb) IS
+    'A place in a list as text that clients pass back: base64url of JSON.';
+
+CREATE FUNCTION saleshub.cursor_decode(cursor_ text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF cursor_ !~ '^[A-Za-z0-9_-]{4,4000}$' THEN
+        RETURN NULL;
+    END IF;
+    RETURN convert_from(
+        decode(translate(cursor_, '-_', '+/') || repeat('=', (4 - length(cursor_) % 4) % 4),
+               'base64'), 'UTF8')::jsonb;
+EXCEPTION
+    WHEN data_exception THEN
+        RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.cursor_decode(text) IS
+    'What cursor_encode made into text; NULL when it is nothing of the kind.';
+
+CREATE FUNCTION saleshub.list_order(meta jsonb, sort text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    term text;
+    name text;
+    keys jsonb := '[]';
+    descending boolean;
+BEGIN
+    FOR term IN SELECT btrim(t) FROM string_to_table(coalesce(nullif(sort, ''), '-created_at'), ',') t
+    LOOP
+        descending := term LIKE '-%';
+        name := ltrim(term, '+-');
+        CONTINUE WHEN name = 'id' AND keys <> '[]';
+        IF NOT meta -> 'sort' ? name AND name <> 'id' THEN
+            PERFORM saleshub.bad_parameter('sort', 'unknown', format(
+                'There is no sorting by "%s"; try %s.', name,
+                (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'sort') k)));
+        ELSIF jsonb_array_length(keys) = 3 THEN
+            PERFORM saleshub.bad_parameter('sort', 'too_many', 'A list sorts by three keys at most.');
+        END IF;
+        EXIT WHEN name = 'id';
+        keys := keys || ((meta -> 'sort' -> name)
+                         || jsonb_build_object('name', name, 'desc', descending));
+    END LOOP;
+    RETURN keys || jsonb_build_object(
+        'name', 'id', 'sql', 't.' || (meta ->> 'key'), 'cast', 'uuid', 'not_null', true,
+        'desc', coalesce((keys -> -1 ->> 'desc')::boolean, descending));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.list_order(jsonb, text) IS
+    'The keys a list is sorted by, the id last so that the order is total.';
+
+CREATE FUNCTION saleshub.list_after(keys jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    last integer := jsonb_array_length(keys) - 1;
+    same text := '';
+    terms text[] := '{}';
+    key jsonb;
+    value text;
+BEGIN
+    -- Keys of one direction without NULLs compare as a row, which an index can answer.
+    IF (SELECT bool_and((k ->> 'not_null')::boolean) AND count(DISTINCT k -> 'desc') = 1
+        FROM jsonb_array_elements(keys) k)
+    THEN
+        RETURN (
+            SELECT format('ROW(%s) %s ROW(%s)', string_agg(k ->> 'sql', ', ' ORDER BY n),
+                          CASE WHEN (keys -> 0 ->> 'desc')::boolean THEN '<' ELSE '>' END,
+                          string_agg(format('($1 #>> ''{after,%s}'')::%s', n - 1, k ->> 'cast'), ', '
+                                     ORDER BY n))
+            FROM jsonb_array_elements(keys) WITH ORDINALITY AS e (k, n));
+    END IF;
+    FOR place IN 0 .. last
+    LOOP
+        key := keys -> place;
+        value := format('($1 #>> ''{after,%s}'')::%s', place, key ->> 'cast');
+        terms := terms || (same || CASE
+            WHEN (key ->> 'not_null')::boolean THEN format('%s %s %s', key ->> 'sql',
+                CASE WHEN (key ->> 'desc')::boolean THEN '<' ELSE '>' END, value)
+            ELSE format('(%1$s %2$s %3$s OR %1$s IS NULL AND %3$s IS NOT NULL)', key ->> 'sql',
+                CASE WHEN (key ->> 'desc')::boolean THEN '<' ELSE '>' END, value)
+            END);
+        same := same || format('%s IS NOT DISTINCT FROM %s AND ', key ->> 'sql', value);
+    END LOOP;
+    RETURN '(' || array_to_string(terms, ' OR ') || ')';
+END;
+$$;
+COMMENT ON FUNCTION saleshub.list_after(jsonb) IS
+    'SQL text of: the row comes after the one whose sort values are in $1 -> after; NULLs are last.';
+
+CREATE FUNCTION saleshub.filter_value_ok(filter jsonb, value text) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    CASE filter ->> 'cast'
+        WHEN 'numeric' THEN RETURN value ~ '^-?\d{1,20}(\.\d{1,10})?$';
+        WHEN 'boolean' THEN RETURN value IN ('true', 'false');
+        WHEN 'uuid' THEN RETURN saleshub.format_ok('uuid', value);
+        WHEN 'date' THEN RETURN saleshub.format_ok('date', value);
+        WHEN 'timestamptz' THEN
+            RETURN saleshub.format_ok('date-time', value) OR saleshub.format_ok('date', value);
+        ELSE
+            RETURN filter -> 'type' <> '"enum"'
+                OR filter -> 'schema' -> 'enum' @> jsonb_build_array(value);
+    END CASE;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.filter_value_ok(jsonb, text) IS
+    'Whether a text is a value that the field of a filter can have.';
+
+CREATE FUNCTION saleshub.filter_values(filter jsonb, op text, value jsonb) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(value) = 'array' THEN
+        RETURN ARRAY(SELECT jsonb_array_elements_text(value));
+    ELSIF op = 'in' OR op IN ('eq', 'ne') AND filter ->> 'type' IN ('enum', 'uuid', 'tags') THEN
+        RETURN string_to_array(value #>> '{}', ',');
+    END IF;
+    RETURN ARRAY[value #>> '{}'];
+END;
+$$;
+COMMENT ON FUNCTION saleshub.filter_values(jsonb, text, jsonb) IS
+    'The values of a filter: those of a JSON array, of a comma list where the kind has one, or the one.';
+
+CREATE FUNCTION saleshub.list_filter(filter jsonb, op text, value jsonb, place integer,
+                                     OUT sql text, OUT arg jsonb, OUT fault text)
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    sign text := '{"eq": "=", "in": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}'::jsonb
+                 ->> op;
+    kind text := filter ->> 'type';
+    items text[] := saleshub.filter_values(filter, op, value);
+    nothing boolean := items = '{NULL}' OR items = '{null}' AND kind NOT IN ('text', 'tags');
+    col text := filter ->> 'sql';
+    among text;
+BEGIN
+    arg := to_jsonb(items);
+    IF sign IS NULL THEN
+        fault := format('There is no operator "%s"; use eq, ne, lt, lte, gt, gte or in.', op);
+    ELSIF op NOT IN ('eq', 'ne', 'in') AND kind IN ('enum', 'uuid', 'boolean', 'tags') THEN
+        fault := format('Values of this field have no order, so "%s" cannot be used.', op);
+    ELSIF nothing THEN
+        IF op IN ('eq', 'ne') AND NOT filter ? 'exists' THEN
+            sql := col || CASE op WHEN 'eq' THEN ' IS NULL' ELSE ' IS NOT NULL' END;
+        ELSE
+            fault := 'Nothing can be compared with null by this operator.';
+        END IF;
+    ELSIF EXISTS (SELECT FROM unnest(items) i
+                  WHERE NOT coalesce(saleshub.filter_value_ok(filter, i), false))
+    THEN
+        fault := CASE WHEN kind = 'enum' THEN 'must be one of ' || (
+                SELECT string_agg(e, ', ') FROM jsonb_array_elements_text(filter #> '{schema,enum}') e)
+            ELSE 'must be a value of type ' || kind END;
+    END IF;
+    IF fault IS NOT NULL OR sql IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    among := format('ANY (ARRAY(SELECT jsonb_array_elements_text($1 #> ''{f,%s}''))::%s[])', place,
+                    filter ->> 'cast');
+    sql := CASE
+        WHEN filter ? 'exists' THEN CASE WHEN op = 'ne' THEN 'NOT ' ELSE '' END
+            || replace(filter ->> 'exists', '%s', among)
+        WHEN kind = 'tags' THEN format('%s%s && ARRAY(SELECT jsonb_array_elements_text($1 #> ''{f,%s}''))',
+            CASE WHEN op = 'ne' THEN 'NOT ' ELSE '' END, col, place)
+        WHEN cardinality(items) > 1 AND op = 'ne' THEN format('(%1$s = %2$s) IS NOT TRUE', col, among)
+        WHEN cardinality(items) > 1 THEN format('%s = %s', col, among)
+        WHEN op = 'ne' THEN format('%s IS DISTINCT FROM ($1 #>> ''{f,%s,0}'')::%s', col, place,
+                                   filter ->> 'cast')
+        ELSE format('%s %s ($1 #>> ''{f,%s,0}'')::%s', col, sign, place, filter ->> 'cast')
+        END;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.list_filter(jsonb, text, jsonb, integer) IS
+    'SQL text of one filter and its values, which the statement finds at $1 -> f -> place; or why not.';
+
+CREATE FUNCTION saleshub.list_filters(meta jsonb, filters jsonb, OUT sql text, OUT args jsonb)
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    item jsonb;
+    one record;
+    faults jsonb := '[]';
+    op text;
+BEGIN
+    sql := '';
+    args := '[]';
+    FOR item IN SELECT * FROM jsonb_array_elements(coalesce(nullif(filters, 'null'), '[]'))
+    LOOP
+        op := coalesce(item ->> 'op', 'eq');
+        IF meta -> 'filter' ? (item ->> 'field') THEN
+            one := saleshub.list_filter(meta -> 'filter' -> (item ->> 'field'), op, item -> 'value',
+                                        jsonb_array_length(args));
+        ELSE
+            SELECT NULL::text AS sql, NULL::jsonb AS arg, 'is no field to filter by' AS fault INTO one;
+        END IF;
+        IF one.fault IS NULL THEN
+            sql := sql || ' AND ' || one.sql;
+            args := args || jsonb_build_array(one.arg);
+        ELSE
+            faults := faults || jsonb_build_object(
+                'parameter', concat(item ->> 'field', CASE WHEN op <> 'eq' THEN '[' || op || ']' END),
+                'code', 'invalid', 'detail', one.fault);
+        END IF;
+    END LOOP;
+    IF faults <> '[]' THEN
+        PERFORM saleshub.raise(
+            '22023', format('invalid parameter "%s"', faults -> 0 ->> 'parameter'),
+            jsonb_build_object('code', 'invalid_parameter', 'errors', faults));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.list_filters(jsonb, jsonb) IS
+    'SQL text of all filters [{field, op, value}], each led by AND, and their values; 22023 for bad ones.';
+
+CREATE FUNCTION saleshub.list_place(cursor_ text, stamp text, keys integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    state jsonb := saleshub.cursor_decode(cursor_);
+BEGIN
+    IF state ->> 's' IS DISTINCT FROM stamp OR jsonb_typeof(state -> 'k') IS DISTINCT FROM 'array'
+       OR jsonb_array_length(state -> 'k') <> keys
+    THEN
+        PERFORM saleshub.bad_parameter('cursor', 'invalid', CASE WHEN state ? 's'
+            THEN 'The cursor belongs to a list of another order or with other filters.'
+            ELSE 'This is no cursor of a list.' END);
+    END IF;
+    RETURN state -> 'k';
+END;
+$$;
+COMMENT ON FUNCTION saleshub.list_place(text, text, integer) IS
+    'The sort values in a cursor, which must be of this very list (stamp); else 22023.';
+
+CREATE FUNCTION saleshub.list_limit(limit_ integer) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF limit_ NOT BETWEEN 1 AND 200 THEN
+        PERFORM saleshub.bad_parameter('limit', 'range', 'must be from 1 to 200');
+    END IF;
+    RETURN coalesce(limit_, 50);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.list_limit(integer) IS
+    'The length of a page: 1 to 200, 50 unless given.';
+
+CREATE FUNCTION saleshub.record_list(
+    meta jsonb, limit_ integer, cursor_ text, sort text, fields text, include text, filters jsonb,
+    count_ boolean)
+    RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    page integer := saleshub.list_limit(limit_);
+    keys jsonb := saleshub.list_order(meta, sort);
+    stamp text;
+    wanted record;
+    args jsonb;
+    base text;
+    after text := '';
+    answer jsonb;
+    place jsonb;
+BEGIN
+    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters);
+    args := jsonb_build_object('f', wanted.args);
+    stamp := md5((meta ->> 'noun') || coalesce(sort, '') || wanted.sql || wanted.args::text);
+    IF cursor_ IS NOT NULL THEN
+        args := args || jsonb_build_object(
+            'after', saleshub.list_place(cursor_, stamp, jsonb_array_length(keys)));
+        after := ' AND ' || saleshub.list_after(keys);
+    END IF;
+
+    base := ' FROM ' || (meta ->> 'table')
+        || ' t WHERE t.org_id = saleshub.org_id() AND t.deleted_at IS NULL' || wanted.sql;
+    answer := saleshub.run(
+        'SELECT jsonb_build_object(''data'', coalesce(jsonb_agg(p.doc ORDER BY p.n)'
+        || ' FILTER (WHERE p.n <= ' || page || '), ''[]''),'
+        || ' ''more'', count(*) > ' || page || ','
+        || ' ''last'', min(p.place::text) FILTER (WHERE p.n = ' || page || ')'
+        || CASE WHEN count_ THEN ', ''total'', (SELECT count(*)' || base || ')' ELSE '' END
+        || ') FROM (SELECT ' || saleshub.record_projection(meta, fields, include) || ' AS doc,'
+        || ' jsonb_build_array(' || (
+            SELECT string_agg(k ->> 'sql', ', ' ORDER BY n)
+            FROM jsonb_array_elements(keys) WITH ORDINALITY AS e (k, n)) || ') AS place,'
+        || ' row_number() OVER (' || saleshub.list_order_by(keys) || ') AS n'
+        || base || after || saleshub.list_order_by(keys) || ' LIMIT ' || (page + 1) || ') p',
+        args);
+    IF (answer ->> 'more')::boolean THEN
+        place := to_jsonb(saleshub.cursor_encode(jsonb_build_object(
+            's', stamp, 'k', (answer ->> 'last')::jsonb)));
+    END IF;
+    RETURN answer - 'more' - 'last' || jsonb_build_object('next_cursor', place);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_list(jsonb, integer, text, text, text, text, jsonb, boolean) IS
+    'A page of records: {"data", "next_cursor"} and "total" when asked to count.';
+
+CREATE FUNCTION saleshub.list_order_by(keys jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT ' ORDER BY ' || string_agg(
+        (key ->> 'sql')
+        || CASE WHEN (key ->> 'desc')::boolean THEN ' DESC' ELSE '' END
+        || CASE WHEN (key ->> 'desc')::boolean AND NOT (key ->> 'not_null')::boolean
+                THEN ' NULLS LAST' ELSE '' END, ', ' ORDER BY n)
+    FROM jsonb_array_elements(list_order_by.keys) WITH ORDINALITY AS e (key, n);
+END;
+COMMENT ON FUNCTION saleshub.list_order_by(jsonb) IS
+    'SQL text of the order of a list; NULLs are last whichever way it goes.';

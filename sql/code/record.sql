@@ -1,0 +1,248 @@
+-- Create, read, change and remove: the same for every noun, told apart by its meta
+-- (saleshub.record_meta).
+
+CREATE FUNCTION saleshub.record_require_write() RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF NOT saleshub.may_write() THEN
+        PERFORM saleshub.raise('42501', 'role ' || coalesce(saleshub.member_role(), 'none')
+                               || ' may not change records',
+                               jsonb_build_object('code', 'forbidden'));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_require_write() IS
+    'Raises 42501 unless the member may write; row security alone would hide the row instead.';
+
+CREATE FUNCTION saleshub.record_missing(noun text, id uuid) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.raise('P0002', format('%s %s not found', noun, coalesce(id::text, 'null')),
+                           jsonb_build_object('code', 'not_found'));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_missing(text, uuid) IS
+    'Raises P0002: there is no such record, or it is deleted, or it is another organisation''s.';
+
+CREATE FUNCTION saleshub.record_where(meta jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ' WHERE t.org_id = saleshub.org_id() AND t.' || (meta ->> 'key')
+        || ' = ($1 ->> ''id'')::uuid AND t.deleted_at IS NULL';
+COMMENT ON FUNCTION saleshub.record_where(jsonb) IS
+    'SQL text that finds the one live record whose id is in $1.';
+
+CREATE FUNCTION saleshub.record_projection(meta jsonb, fields text, include text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    name text;
+    pairs text[] := '{}';
+    unknown text[] := '{}';
+    sql text;
+BEGIN
+    IF fields IS NULL THEN
+        sql := meta ->> 'select';
+    ELSE
+        FOR name IN SELECT DISTINCT btrim(f) FROM string_to_table('id,' || fields, ',') f
+                    WHERE btrim(f) <> '' ORDER BY 1
+        LOOP
+            pairs := pairs || format('%L, %s', name, meta -> 'json' ->> name);
+            IF NOT meta -> 'json' ? name THEN
+                PERFORM saleshub.bad_parameter('fields', 'unknown',
+                                               format('There is no field "%s".', name));
+            END IF;
+        END LOOP;
+        sql := saleshub.build_object(pairs);
+    END IF;
+    IF include IS NULL THEN
+        RETURN sql;
+    END IF;
+
+    pairs := '{}';
+    FOR name IN SELECT DISTINCT btrim(i) FROM string_to_table(include, ',') i
+                WHERE btrim(i) <> '' ORDER BY 1
+    LOOP
+        IF NOT meta -> 'include' ? name THEN
+            PERFORM saleshub.bad_parameter('include', 'unknown',
+                                           format('"%s" cannot be included.', name));
+        END IF;
+        pairs := pairs || format('%L, %s', name, meta -> 'include' ->> name);
+    END LOOP;
+    IF pairs = '{}' THEN
+        RETURN sql;
+    END IF;
+    RETURN sql || ' || ' || saleshub.build_object(pairs);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_projection(jsonb, text, text) IS
+    'SQL text of a record''s JSON, limited to some fields (comma list) and with related records.';
+
+CREATE FUNCTION saleshub.record_set(meta jsonb, verb text, body jsonb,
+                                    OUT columns text, OUT exprs text, OUT pairs text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT string_agg(col, ', ' ORDER BY n), string_agg(expr, ', ' ORDER BY n),
+           string_agg(col || ' = ' || expr, ', ' ORDER BY n)
+    FROM (
+        SELECT DISTINCT ON (s.value ->> 0) quote_ident(s.value ->> 0) AS col,
+               s.value ->> 1 AS expr, row_number() OVER () AS n
+        FROM jsonb_array_elements(record_set.meta -> 'set') WITH ORDINALITY AS f (value, place),
+             jsonb_array_elements(f.value -> record_set.verb) WITH ORDINALITY AS s (value, place)
+        WHERE record_set.body ? (f.value ->> 'name')
+        ORDER BY s.value ->> 0, f.place DESC
+    ) written;
+END;
+COMMENT ON FUNCTION saleshub.record_set(jsonb, text, jsonb) IS
+    'SQL text of what a body writes, in the order of the fields so that equal shapes share a plan.';
+
+CREATE FUNCTION saleshub.record_create(meta jsonb, body jsonb) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    written record;
+    doc jsonb;
+BEGIN
+    PERFORM saleshub.record_require_write();
+    PERFORM saleshub.check_body(meta -> 'create', body);
+    SELECT * INTO written FROM saleshub.record_set(meta, 'insert', body);
+    doc := saleshub.run(
+        'INSERT INTO ' || (meta ->> 'table') || ' AS t '
+        || coalesce('(' || written.columns || ') VALUES (' || written.exprs || ')',
+                    'DEFAULT VALUES')
+        || ' RETURNING ' || (meta ->> 'select'),
+        jsonb_build_object('b', body));
+    PERFORM saleshub.record_created(meta, doc);
+    RETURN doc;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_create(jsonb, jsonb) IS
+    'Creates a record from a body and returns it.';
+
+CREATE FUNCTION saleshub.record_created(meta jsonb, doc jsonb) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.reply(201, doc ->> 'version',
+                           '/v1/' || (meta ->> 'plural') || '/' || (doc ->> 'id'));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_created(jsonb, jsonb) IS
+    'Answers 201 with the place and version of a new record.';
+
+CREATE FUNCTION saleshub.record_get(meta jsonb, id uuid, fields text DEFAULT NULL,
+                                    include text DEFAULT NULL)
+    RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    found_row jsonb;
+BEGIN
+    found_row := saleshub.run(
+        'SELECT jsonb_build_array(t.version, ' || saleshub.record_projection(meta, fields, include)
+        || ') FROM ' || (meta ->> 'table') || ' t' || saleshub.record_where(meta),
+        jsonb_build_object('id', id));
+    IF found_row IS NULL THEN
+        PERFORM saleshub.record_missing(meta ->> 'noun', id);
+    END IF;
+    PERFORM saleshub.reply(etag => found_row ->> 0);
+    RETURN found_row -> 1;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_get(jsonb, uuid, text, text) IS
+    'A live record as JSON.';
+
+CREATE FUNCTION saleshub.record_match(meta jsonb, id uuid, if_match text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    current text;
+BEGIN
+    current := saleshub.run(
+        'SELECT to_jsonb(t.version) FROM ' || (meta ->> 'table') || ' t'
+        || saleshub.record_where(meta) || ' FOR NO KEY UPDATE', jsonb_build_object('id', id))::text;
+    IF current IS NULL THEN
+        PERFORM saleshub.record_missing(meta ->> 'noun', id);
+    END IF;
+    IF if_match IS NOT NULL AND btrim(if_match) <> '*' AND NOT EXISTS (
+        SELECT FROM string_to_table(if_match, ',') tag WHERE btrim(btrim(tag), '"') = current
+    ) THEN
+        PERFORM saleshub.raise(
+            'SH412',
+            format('%s %s is at version %s, not %s', meta ->> 'noun', id, current, if_match),
+            jsonb_build_object('code', 'version_mismatch', 'version', current::bigint),
+            'Read the record again and repeat the change.');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_match(jsonb, uuid, text) IS
+    'Locks a live record and compares its version with If-Match: "3", 3, a list, * or NULL.';
+
+CREATE FUNCTION saleshub.record_update(meta jsonb, id uuid, patch jsonb, if_match text)
+    RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    pairs text;
+    doc jsonb;
+BEGIN
+    PERFORM saleshub.record_require_write();
+    PERFORM saleshub.check_body(meta -> 'patch', patch);
+    PERFORM saleshub.record_match(meta, id, if_match);
+    SELECT s.pairs INTO pairs FROM saleshub.record_set(meta, 'update', patch) s;
+    IF pairs IS NULL THEN
+        RETURN saleshub.record_get(meta, id);
+    END IF;
+    doc := saleshub.run(
+        'UPDATE ' || (meta ->> 'table') || ' AS t SET ' || pairs || saleshub.record_where(meta)
+        || ' RETURNING ' || (meta ->> 'select'),
+        jsonb_build_object('id', id, 'b', patch));
+    PERFORM saleshub.reply(etag => doc ->> 'version');
+    RETURN doc;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_update(jsonb, uuid, jsonb, text) IS
+    'Changes a live record by a merge patch and returns it.';
+
+CREATE FUNCTION saleshub.record_delete(meta jsonb, id uuid, if_match text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.record_require_write();
+    PERFORM saleshub.record_match(meta, id, if_match);
+    PERFORM saleshub.run(
+        'UPDATE ' || (meta ->> 'table') || ' AS t SET deleted_at = now()'
+        || saleshub.record_where(meta) || ' RETURNING ''true''::jsonb',
+        jsonb_build_object('id', id));
+    PERFORM saleshub.reply(204);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_delete(jsonb, uuid, text) IS
+    'Puts a live record into the bin.';
+
+CREATE FUNCTION saleshub.record_restore(meta jsonb, id uuid) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.record_require_write();
+    PERFORM saleshub.run(
+        'UPDATE ' || (meta ->> 'table') || ' AS t SET deleted_at = NULL'
+        || ' WHERE t.org_id = saleshub.org_id() AND t.' || (meta ->> 'key')
+        || ' = ($1 ->> ''id'')::uuid AND t.deleted_at IS NOT NULL RETURNING ''true''::jsonb',
+        jsonb_build_object('id', id));
+    RETURN saleshub.record_get(meta, id);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_restore(jsonb, uuid) IS
+    'Takes a record out of the bin; one that is not in it is returned as it is.';
