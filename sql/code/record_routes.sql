@@ -1,0 +1,116 @@
+-- The routes of the records: one function per noun, which install() finds by its name.
+
+CREATE FUNCTION saleshub.record_routes(meta jsonb) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    noun text := meta ->> 'noun';
+    plural text := meta ->> 'plural';
+    base text := '/v1/' || plural;
+    a text := CASE WHEN noun ~ '^[aeiou]' THEN 'an ' ELSE 'a ' END || noun;
+    page jsonb := '{"limit": {"minimum": 1, "maximum": 200}}';
+    filter_fields jsonb := (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
+                            FROM jsonb_each(meta -> 'filter') f);
+BEGIN
+    PERFORM saleshub.route(
+        'GET ' || base,
+        format('crm.%s_list(integer, text, text, text, text, jsonb, boolean)', noun),
+        'List ' || plural, plural, cache => 'strict',
+        args => page || jsonb_build_object('filters', jsonb_build_object('fields', filter_fields)));
+    PERFORM saleshub.route(
+        'POST ' || base, format('crm.%s_create(jsonb)', noun), 'Create ' || a, plural,
+        success => 201, idempotent => true, args => jsonb_build_object('body', meta -> 'create'));
+    PERFORM saleshub.route(
+        'GET ' || base || '/{id}', format('crm.%s_get(uuid, text, text)', noun), 'Read ' || a,
+        plural, cache => 'strict');
+    PERFORM saleshub.route(
+        'PATCH ' || base || '/{id}', format('crm.%s_update(uuid, jsonb, text)', noun),
+        'Change ' || a, plural, args => jsonb_build_object('patch', meta -> 'patch'));
+    PERFORM saleshub.route(
+        'DELETE ' || base || '/{id}', format('crm.%s_delete(uuid, text)', noun),
+        'Delete ' || a, plural, success => 204);
+    PERFORM saleshub.route(
+        'POST ' || base || '/{id}/restore', format('crm.%s_restore(uuid)', noun),
+        'Restore a deleted ' || noun, plural);
+    PERFORM saleshub.route(
+        'GET ' || base || '/{id}/history', format('crm.%s_history(uuid, integer, text)', noun),
+        'Every change of ' || a, plural, cache => 'strict', args => page);
+    PERFORM saleshub.route(
+        'GET ' || base || '/{id}/timeline', format('crm.%s_timeline(uuid, integer, text)', noun),
+        'What happened around ' || a, plural, cache => 'strict', args => page);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_routes(jsonb) IS
+    'Registers the routes of a noun.';
+
+CREATE FUNCTION saleshub.routes_lead() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.record_routes(saleshub.lead_meta());
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_lead() IS
+    'Registers the routes of leads.';
+
+CREATE FUNCTION saleshub.routes_contact() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.record_routes(saleshub.contact_meta());
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_contact() IS
+    'Registers the routes of contacts.';
+
+CREATE FUNCTION saleshub.routes_company() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.record_routes(saleshub.company_meta());
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_company() IS
+    'Registers the routes of companies.';
+
+CREATE FUNCTION saleshub.routes_activity() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.record_routes(saleshub.activity_meta());
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_activity() IS
+    'Registers the routes of activities.';
+
+CREATE FUNCTION saleshub.routes_deal() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.record_routes(saleshub.deal_meta());
+    PERFORM saleshub.route(
+        'POST /v1/deals/{id}/stage', 'crm.deal_stage(uuid, jsonb, text)',
+        'Move a deal to another stage', 'deals',
+        args => jsonb_build_object('body', saleshub.deal_stage_schema()));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_deal() IS
+    'Registers the routes of deals.';
+
+CREATE FUNCTION saleshub.routes_pipeline() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.route('GET /v1/pipelines', 'crm.pipeline_list()',
+                           'List pipelines with their stages', 'pipelines', cache => 'strict');
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_pipeline() IS
+    'Registers the routes of pipelines.';
