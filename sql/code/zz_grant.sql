@@ -26,7 +26,7 @@ BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace
                 AND (p.proname = ANY (closed || gateway) OR p.proname LIKE 'routes\_%'
-                     OR p.proname LIKE 'defaults\_%')
+                     OR p.proname LIKE 'defaults\_%' OR p.proname LIKE 'sample\_%')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM saleshub_user', f);
     END LOOP;

@@ -1,0 +1,78 @@
+-- Loads the staged tables of the Maven sales data into an organisation of its own, through the
+-- functions that clients use. Expects maven_account, maven_product, maven_deal and maven_team as
+-- temporary tables of text, and leaves saleshub.org_id set.
+
+DO $load$
+DECLARE
+    org uuid;
+    made jsonb;
+    a record;
+    ids jsonb := '{}';
+    stages jsonb;
+    last_day timestamptz;
+BEGIN
+    SELECT o.org_id INTO org FROM crm.org o WHERE o.name = 'Maven Sales' ORDER BY o.org_id LIMIT 1;
+    IF org IS NULL THEN
+        org := crm.org_create('Maven Sales', 'Maven Admin', 'admin@maven.example', 'USD', 'UTC', 'US')
+               ->> 'org_id';
+    END IF;
+    PERFORM set_config('saleshub.org_id', org::text, false);
+    IF EXISTS (SELECT FROM crm.deal d WHERE d.org_id = org) THEN
+        RETURN;
+    END IF;
+
+    INSERT INTO crm.member (name, email, role)
+    SELECT t.name, lower(replace(t.name, ' ', '.')) || '@maven.example', t.role
+    FROM (SELECT sales_agent AS name, 'rep' AS role FROM maven_team
+          UNION
+          SELECT manager, 'manager' FROM maven_team) t;
+    INSERT INTO crm.team (name)
+    SELECT DISTINCT regional_office FROM maven_team;
+    INSERT INTO crm.team_member (team_id, member_id)
+    SELECT DISTINCT t.team_id, m.member_id
+    FROM maven_team s
+    JOIN crm.team t ON t.org_id = org AND t.name = s.regional_office
+    JOIN crm.member m ON m.org_id = org AND m.name IN (s.sales_agent, s.manager);
+
+    FOR a IN SELECT * FROM maven_account ORDER BY account LOOP
+        made := crm.company_create(jsonb_build_object(
+            'name', a.account,
+            'industry', replace(a.sector, 'technolgy', 'technology'),
+            'employees', a.employees::int,
+            'annual_revenue', jsonb_build_object('amount', (a.revenue::numeric * 1000000)::text,
+                                                 'currency', 'USD'),
+            'country', a.office_location,
+            'custom', jsonb_build_object('founded', a.year_established::int)));
+        ids := ids || jsonb_build_object(a.account, made -> 'id');
+    END LOOP;
+    FOR a IN SELECT * FROM maven_account WHERE subsidiary_of <> '' ORDER BY account LOOP
+        PERFORM crm.company_update((ids ->> a.account)::uuid,
+                                   jsonb_build_object('parent_id', ids -> a.subsidiary_of));
+    END LOOP;
+
+    SELECT jsonb_object_agg(s.name, s.stage_id) INTO stages FROM crm.stage s WHERE s.org_id = org;
+    -- Deals that were never engaged have no date: they are open on the last day of the data.
+    SELECT max(close_date)::timestamp AT TIME ZONE 'UTC' INTO last_day
+    FROM maven_deal WHERE close_date <> '';
+    FOR a IN
+        SELECT d.*, p.sales_price, m.member_id
+        FROM (SELECT r.*, replace(r.product, 'GTXPro', 'GTX Pro') AS product_name
+              FROM maven_deal r) d
+        JOIN maven_product p ON p.product = d.product_name
+        JOIN crm.member m ON m.org_id = org AND m.name = d.sales_agent
+        ORDER BY nullif(d.engage_date, ''), d.opportunity_id
+    LOOP
+        PERFORM crm.deal_create(jsonb_strip_nulls(jsonb_build_object(
+            'name', a.opportunity_id,
+            'company_id', ids -> nullif(a.account, ''),
+            'owner_id', a.member_id,
+            'product', a.product_name,
+            'stage_id', stages -> a.deal_stage,
+            -- what is still open stands at list price
+            'amount', jsonb_build_object('amount', coalesce(nullif(a.close_value, ''), a.sales_price),
+                                         'currency', 'USD'),
+            'opened_at', coalesce(nullif(a.engage_date, '')::timestamp AT TIME ZONE 'UTC', last_day),
+            'closed_at', nullif(a.close_date, '')::timestamp AT TIME ZONE 'UTC')));
+    END LOOP;
+END
+$load$;

@@ -1,0 +1,416 @@
+-- Analytics: the dashboard reads the rollups and nothing else. Base rows and deltas not yet
+-- folded are added up in one statement, hence one snapshot: the figures are those of the
+-- committed rows at that instant, exactly.
+
+CREATE FUNCTION saleshub.dashboard_zone(zone text)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    -- PostgreSQL would take these as POSIX zones, with the sign the other way round.
+    IF zone !~ '^[A-Za-z]' OR zone ~ '^[A-Za-z]+[+-][0-9]' THEN
+        RETURN NULL;
+    END IF;
+    PERFORM timezone(zone, now());
+    RETURN zone;
+EXCEPTION
+    WHEN invalid_parameter_value THEN
+        RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_zone(text) IS
+    'The time zone when it is a known name, else NULL; offsets such as +02:00 are not names';
+
+CREATE FUNCTION saleshub.dashboard_faults(from_ timestamptz, to_ timestamptz, tz text, bucket text)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    quarter_hour constant interval := '15 minutes';
+    epoch constant timestamptz := '2000-01-01 00:00:00+00';
+    found jsonb := '[]';
+    bound record;
+BEGIN
+    FOR bound IN SELECT * FROM (VALUES ('from', from_), ('to', to_)) AS b (name, at) LOOP
+        IF NOT isfinite(bound.at) THEN
+            found := found || jsonb_build_object('parameter', bound.name, 'code', 'invalid',
+                'detail', 'must be a finite time; leave it out for an open period');
+        ELSIF date_bin(quarter_hour, bound.at, epoch) <> bound.at THEN
+            found := found || jsonb_build_object('parameter', bound.name, 'code', 'not_aligned',
+                'detail', 'must be on a quarter hour: figures are kept by quarter hour, '
+                          'a bound inside one could not be exact');
+        END IF;
+    END LOOP;
+    IF from_ >= to_ THEN
+        found := found || jsonb_build_object('parameter', 'to', 'code', 'invalid',
+            'detail', 'must be later than from');
+    END IF;
+    IF tz IS NOT NULL AND saleshub.dashboard_zone(tz) IS NULL THEN
+        found := found || jsonb_build_object('parameter', 'tz', 'code', 'invalid',
+            'detail', 'must be the name of a time zone such as Europe/Berlin');
+    END IF;
+    IF bucket IS NULL OR bucket NOT IN ('day', 'week', 'month', 'quarter') THEN
+        found := found || jsonb_build_object('parameter', 'bucket', 'code', 'invalid',
+            'detail', 'must be one of day, week, month, quarter');
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_faults(timestamptz, timestamptz, text, text) IS
+    'Everything wrong with the arguments of crm.dashboard, as errors[] of a problem; [] when fine';
+
+CREATE FUNCTION saleshub.dashboard_refuse(faults jsonb)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF faults <> '[]' THEN
+        PERFORM saleshub.raise('22023',
+            (SELECT format('%s: %s', f ->> 'parameter', f ->> 'detail')
+             FROM jsonb_array_elements(faults) WITH ORDINALITY AS e (f, position)
+             ORDER BY position
+             LIMIT 1),
+            jsonb_build_object('code', 'invalid_parameter', 'errors', faults));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_refuse(jsonb) IS
+    'Raise 22023 with these parameter errors, if there are any';
+
+CREATE FUNCTION saleshub.dashboard_ratio(part numeric, whole numeric, places int)
+RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN round(part / nullif(whole, 0), places);
+COMMENT ON FUNCTION saleshub.dashboard_ratio(numeric, numeric, int) IS
+    'part ÷ whole, rounded; NULL when there is nothing to divide by';
+
+CREATE FUNCTION saleshub.dashboard_money(amount numeric, currency text)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    places constant int := CASE WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND')
+                                THEN 3 ELSE 2 END;
+    low constant numeric := trunc(amount, places);
+    step constant numeric := round(CASE WHEN amount < 0 THEN -1 ELSE 1 END / 10.0 ^ places, places);
+BEGIN
+    RETURN saleshub.money_json(
+        low + CASE WHEN abs(amount - low) * 2 > abs(step)
+                     OR abs(amount - low) * 2 = abs(step) AND mod(trunc(low / step), 2) <> 0
+                   THEN step ELSE 0 END, currency);
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_money(numeric, text) IS
+    'A sum as a money object, rounded to the smallest unit, half to even: the only rounding it gets';
+
+CREATE FUNCTION saleshub.dashboard_points(first_ timestamp, last_ timestamp, bucket text)
+RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 1 + CASE bucket
+    WHEN 'day' THEN last_::date - first_::date
+    WHEN 'week' THEN (last_::date - first_::date) / 7
+    ELSE ((extract(year FROM last_) - extract(year FROM first_)) * 12
+          + extract(month FROM last_) - extract(month FROM first_))::int
+         / CASE bucket WHEN 'month' THEN 1 ELSE 3 END
+    END;
+COMMENT ON FUNCTION saleshub.dashboard_points(timestamp, timestamp, text) IS
+    'How many buckets lie from the one starting at first_ to the one starting at last_';
+
+CREATE FUNCTION saleshub.dashboard_facts(
+    from_ timestamptz, to_ timestamptz, zone text, unit text)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+-- so that the sums are hashed, not sorted on disk
+SET work_mem = '32MB'
+AS $$
+BEGIN
+    RETURN (
+        WITH kept AS (
+            SELECT b.fact, b.label, b.bucket, b.n, b.amount, b.weighted, b.seconds
+            FROM saleshub.rollup b
+            WHERE b.org_id = saleshub.org_id()
+            UNION ALL
+            SELECT d.fact, d.label, d.bucket, d.n, d.amount, d.weighted, d.seconds
+            FROM saleshub.rollup_delta d
+            WHERE d.org_id = saleshub.org_id()
+        ), summed AS (
+            SELECT k.fact,
+                   CASE WHEN k.fact IN ('activity_created', 'activity_done')
+                        THEN k.label END AS type,
+                   CASE WHEN isfinite(k.bucket)
+                        THEN date_trunc(unit, k.bucket AT TIME ZONE zone) END AS at,
+                   sum(k.n) AS n,
+                   sum(k.amount) AS amount,
+                   sum(k.weighted) AS weighted,
+                   sum(k.seconds) AS seconds
+            FROM kept k
+            WHERE k.fact = 'deal_open'
+               OR (k.bucket >= coalesce(from_, '-infinity')
+                   AND k.bucket < coalesce(to_, 'infinity'))
+            GROUP BY 1, 2, 3
+        )
+        SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]')
+        FROM summed s
+        WHERE (s.n, s.amount, s.weighted, s.seconds) <> (0, 0, 0, 0));
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_facts(timestamptz, timestamptz, text, text) IS
+    'The rollups of the organisation of the context in [from_, to_), summed by fact, activity type '
+    'and local bucket (none for open deals: they are the present ones)';
+
+CREATE FUNCTION saleshub.dashboard_leads(facts jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT jsonb_build_object(
+        'new', t.new,
+        'converted', t.converted,
+        'conversion_rate', saleshub.dashboard_ratio(t.converted, t.new, 6))
+    FROM (SELECT coalesce(sum(n) FILTER (WHERE fact = 'lead_created'), 0) AS new,
+                 coalesce(sum(n) FILTER (WHERE fact = 'lead_converted'), 0) AS converted
+          FROM jsonb_to_recordset(facts) AS f (fact text, n numeric)) t;
+END;
+COMMENT ON FUNCTION saleshub.dashboard_leads(jsonb) IS
+    'Leads created and leads converted in the period; the rate is one by the other, so it can '
+    'exceed 1 in a period that converts leads of an earlier one';
+
+CREATE FUNCTION saleshub.dashboard_deals(facts jsonb, currency text)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT jsonb_build_object(
+        'open', t.open,
+        'open_amount', saleshub.dashboard_money(t.open_amount, currency),
+        'weighted_amount', saleshub.dashboard_money(t.weighted_amount, currency),
+        'won', t.won,
+        'lost', t.lost,
+        'won_amount', saleshub.dashboard_money(t.won_amount, currency),
+        'win_rate', saleshub.dashboard_ratio(t.won, t.won + t.lost, 6),
+        'avg_cycle_days', saleshub.dashboard_ratio(t.won_seconds, t.won * 86400, 4),
+        -- open × win rate × average won ÷ average cycle, written out so as to divide only once
+        'velocity_per_day', saleshub.dashboard_ratio(t.open * t.won * t.won_amount * 86400,
+                                                     (t.won + t.lost) * t.won_seconds, 6))
+    FROM (SELECT coalesce(sum(n) FILTER (WHERE fact = 'deal_open'), 0) AS open,
+                 coalesce(sum(amount) FILTER (WHERE fact = 'deal_open'), 0) AS open_amount,
+                 coalesce(sum(weighted) FILTER (WHERE fact = 'deal_open'), 0) AS weighted_amount,
+                 coalesce(sum(n) FILTER (WHERE fact = 'deal_won'), 0) AS won,
+                 coalesce(sum(n) FILTER (WHERE fact = 'deal_lost'), 0) AS lost,
+                 coalesce(sum(amount) FILTER (WHERE fact = 'deal_won'), 0) AS won_amount,
+                 coalesce(sum(seconds) FILTER (WHERE fact = 'deal_won'), 0) AS won_seconds
+          FROM jsonb_to_recordset(facts)
+               AS f (fact text, n numeric, amount numeric, weighted numeric, seconds numeric)) t);
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_deals(jsonb, text) IS
+    'Present pipeline, and what was won and lost in the period by close time';
+
+CREATE FUNCTION saleshub.dashboard_activities(facts jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT jsonb_build_object(
+        'created', coalesce(sum(t.created), 0),
+        'done', coalesce(sum(t.done), 0),
+        'by_type', coalesce(jsonb_agg(jsonb_build_object('type', t.type, 'created', t.created,
+                                                         'done', t.done)
+                                      ORDER BY t.type COLLATE "C"), '[]'))
+    FROM (SELECT type,
+                 coalesce(sum(n) FILTER (WHERE fact = 'activity_created'), 0) AS created,
+                 coalesce(sum(n) FILTER (WHERE fact = 'activity_done'), 0) AS done
+          FROM jsonb_to_recordset(facts) AS f (fact text, type text, n numeric)
+          WHERE type IS NOT NULL
+          GROUP BY type) t;
+END;
+COMMENT ON FUNCTION saleshub.dashboard_activities(jsonb) IS
+    'Activities created and done in the period, also by type';
+
+CREATE FUNCTION saleshub.dashboard_span(
+    facts jsonb, from_ timestamptz, to_ timestamptz, zone text, bucket text,
+    OUT first timestamp, OUT last timestamp)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(date_trunc(bucket, from_ AT TIME ZONE zone), min(f.at)),
+           coalesce(date_trunc(bucket, (to_ - interval '1 microsecond') AT TIME ZONE zone),
+                    max(f.at))
+    FROM jsonb_to_recordset(facts) AS f (fact text, at timestamp)
+    WHERE f.fact IN ('lead_created', 'lead_converted', 'deal_won', 'deal_lost');
+END;
+COMMENT ON FUNCTION saleshub.dashboard_span(jsonb, timestamptz, timestamptz, text, text) IS
+    'First and last bucket of the series: those of the period, where open those of the figures';
+
+CREATE FUNCTION saleshub.dashboard_series(
+    facts jsonb, first timestamp, last timestamp, since timestamptz, zone text, bucket text,
+    currency text)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object(
+               'bucket', p.at::date,
+               'from', saleshub.utc(greatest(p.at AT TIME ZONE zone, since)),
+               'leads_new', p.leads_new,
+               'leads_converted', p.leads_converted,
+               'won', p.won,
+               'lost', p.lost,
+               'won_amount', saleshub.dashboard_money(p.won_amount, currency)) ORDER BY p.at), '[]')
+    FROM (SELECT s.at,
+                 coalesce(sum(f.n) FILTER (WHERE f.fact = 'lead_created'), 0) AS leads_new,
+                 coalesce(sum(f.n) FILTER (WHERE f.fact = 'lead_converted'), 0) AS leads_converted,
+                 coalesce(sum(f.n) FILTER (WHERE f.fact = 'deal_won'), 0) AS won,
+                 coalesce(sum(f.n) FILTER (WHERE f.fact = 'deal_lost'), 0) AS lost,
+                 coalesce(sum(f.amount) FILTER (WHERE f.fact = 'deal_won'), 0) AS won_amount
+          FROM generate_series(first, last,
+                               CASE bucket WHEN 'quarter' THEN interval '3 months'
+                                           WHEN 'month' THEN interval '1 month'
+                                           WHEN 'week' THEN interval '7 days'
+                                           ELSE interval '1 day' END) AS s (at)
+          LEFT JOIN jsonb_to_recordset(facts)
+               AS f (fact text, at timestamp, n numeric, amount numeric) ON f.at = s.at
+          GROUP BY s.at) p);
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_series(
+    jsonb, timestamp, timestamp, timestamptz, text, text, text) IS
+    'One entry a bucket, also where nothing happened; the first one may begin within its bucket';
+
+CREATE FUNCTION crm.dashboard(
+    from_ timestamptz DEFAULT NULL, to_ timestamptz DEFAULT NULL,
+    tz text DEFAULT NULL, bucket text DEFAULT 'month')
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    most_points constant int := 1000;
+    home record;
+    span record;
+    zone text;
+    facts jsonb;
+    points int;
+BEGIN
+    PERFORM saleshub.dashboard_refuse(saleshub.dashboard_faults(from_, to_, tz, bucket));
+    SELECT o.currency, o.timezone INTO home FROM crm.org o WHERE o.org_id = saleshub.org_id();
+    IF NOT FOUND THEN
+        PERFORM saleshub.raise('28000', 'no organisation is set');
+    END IF;
+    zone := coalesce(tz, home.timezone);
+    facts := saleshub.dashboard_facts(from_, to_, zone, bucket);
+
+    SELECT * INTO span FROM saleshub.dashboard_span(facts, from_, to_, zone, bucket);
+    points := saleshub.dashboard_points(span.first, span.last, bucket);
+    IF points > most_points THEN
+        PERFORM saleshub.dashboard_refuse(jsonb_build_array(jsonb_build_object(
+            'parameter', 'bucket', 'code', 'too_many_points',
+            'detail', format('the period has %s buckets, at most %s are given; '
+                             'take a longer bucket or a shorter period', points, most_points))));
+    END IF;
+    RETURN jsonb_build_object(
+        'period', jsonb_build_object('from', saleshub.utc(from_), 'to', saleshub.utc(to_),
+                                     'tz', zone, 'bucket', bucket),
+        'leads', saleshub.dashboard_leads(facts),
+        'deals', saleshub.dashboard_deals(facts, home.currency),
+        'activities', saleshub.dashboard_activities(facts),
+        'series', saleshub.dashboard_series(facts, span.first, span.last, from_, zone,
+                                            bucket, home.currency),
+        'as_of_seq', saleshub.dashboard_position());
+END
+$$;
+COMMENT ON FUNCTION crm.dashboard(timestamptz, timestamptz, text, text) IS
+    'Leads, deals and activities of the organisation in [from_, to_) by close or creation time, '
+    'exact as of this statement. Bounds lie on quarter hours, NULL is open; tz (default: of the '
+    'organisation) sets where buckets day, week, month or quarter begin. Open deals are the '
+    'present ones, whatever the period';
+
+CREATE FUNCTION crm.dashboard_get(
+    from_ text DEFAULT NULL, to_ text DEFAULT NULL,
+    tz text DEFAULT NULL, bucket text DEFAULT 'month')
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    zone text;
+    lower_ timestamptz;
+    upper_ timestamptz;
+    faults jsonb := '[]';
+BEGIN
+    zone := coalesce(saleshub.dashboard_zone(tz),
+                     (SELECT o.timezone FROM crm.org o WHERE o.org_id = saleshub.org_id()), 'UTC');
+    lower_ := saleshub.dashboard_bound(from_, zone);
+    upper_ := saleshub.dashboard_bound(to_, zone);
+    SELECT coalesce(jsonb_agg(jsonb_build_object('parameter', b.name, 'code', 'invalid', 'detail',
+                        'must be a date or an RFC 3339 time with its offset')), '[]')
+    INTO faults
+    FROM (VALUES ('from', from_, lower_), ('to', to_, upper_)) AS b (name, given, taken)
+    WHERE b.given IS NOT NULL AND b.taken IS NULL;
+    PERFORM saleshub.dashboard_refuse(
+        faults || saleshub.dashboard_faults(lower_, upper_, tz, bucket));
+    RETURN crm.dashboard(lower_, upper_, tz, bucket);
+END
+$$;
+COMMENT ON FUNCTION crm.dashboard_get(text, text, text, text) IS
+    'crm.dashboard as HTTP gives it: bounds are times with an offset, or dates, which are '
+    'midnights in tz';
+
+CREATE FUNCTION saleshub.dashboard_bound(given text, zone text)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, crm, pg_temp
+SET DateStyle = 'ISO, YMD'
+AS $$
+BEGIN
+    IF given ~ '^\d{4}-\d\d-\d\d$' THEN
+        RETURN given::date::timestamp AT TIME ZONE zone;
+    ELSIF given ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$' THEN
+        RETURN given::timestamptz;
+    END IF;
+    RETURN NULL;
+EXCEPTION
+    WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_parameter_value THEN
+        RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_bound(text, text) IS
+    'A bound of a period as written in a URL; NULL when it is neither a date nor a time';
+
+CREATE FUNCTION saleshub.dashboard_position()
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT s.epoch || '-' || s.top FROM saleshub.event_state s);
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_position() IS
+    'Where the event log stood for this snapshot, as <epoch>-<gseq>: subscribe from here';
+
+CREATE FUNCTION saleshub.routes_dashboard()
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.route('GET /v1/dashboard', 'crm.dashboard_get(text, text, text, text)',
+        'Leads, deals and activities at a glance, exact as of now', 'analytics',
+        cache => 'strict',
+        args => jsonb_build_object(
+            'from', jsonb_build_object('type', 'string', 'maxLength', 40,
+                'description', 'start of the period, a time on a quarter hour or a date in tz'),
+            'to', jsonb_build_object('type', 'string', 'maxLength', 40,
+                'description', 'end of the period, exclusive'),
+            'tz', jsonb_build_object('type', 'string', 'maxLength', 64,
+                'description', 'time zone of the buckets, default: the organisation''s'),
+            'bucket', jsonb_build_object('type', 'string',
+                'enum', jsonb_build_array('day', 'week', 'month', 'quarter'))));
+END
+$$;
+COMMENT ON FUNCTION saleshub.routes_dashboard() IS 'HTTP routes of the dashboard';
