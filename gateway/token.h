@@ -4,6 +4,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum
+{
+	TOKEN_MAX = 2048 /* longer ones are refused unread */
+};
+
 struct token
 {
 	char org[37], member[37], session[37];

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../gateway/door_scan.h"
+#include "door_scan.h"
 
 static const struct door_limits limits = { .head = 1024, .target = 256, .headers = 20, .body = 64 };
 
@@ -27,7 +27,7 @@ struct verdict
 	uint64_t messages;
 };
 
-static int failures;
+static int tests, failures;
 
 #define HOST "Host: a.example:8080\r\n"
 #define GET "GET /x HTTP/1.1\r\n" HOST "\r\n"
@@ -208,7 +208,7 @@ feed(struct door_scan *scan, const char *base, size_t len)
 
 	if (scan->fault.status == 0 && looked != len)
 	{
-		printf("not ok - %zu of %zu bytes looked at without a fault\n", looked, len);
+		printf("# %zu of %zu bytes looked at without a fault\n", looked, len);
 		failures++;
 	}
 }
@@ -260,14 +260,14 @@ every_split(const char *name, const char *base, size_t len)
 
 	if (!same(whole, judge(base, len, 1, 1)))
 	{
-		printf("not ok - %s: octet by octet judged otherwise\n", name);
+		printf("# %s: octet by octet judged otherwise\n", name);
 		failures++;
 	}
 	for (size_t first = 1; first < len; first++)
 	{
 		if (!same(whole, judge(base, len, first, len)))
 		{
-			printf("not ok - %s: cut after %zu bytes judged otherwise\n", name, first);
+			printf("# %s: cut after %zu bytes judged otherwise\n", name, first);
 			failures++;
 		}
 	}
@@ -281,7 +281,7 @@ expect(const char *name, const char *base, size_t len, int status, uint64_t mess
 
 	if (got.status == status && got.messages == messages)
 		return;
-	printf("not ok - %s: status %d after %d messages, wanted %d after %d\n",
+	printf("# %s: status %d after %d messages, wanted %d after %d\n",
 		   name,
 		   got.status,
 		   (int) got.messages,
@@ -349,7 +349,7 @@ fault_is_final(void)
 	door_scan(&scan, "\n", 1);
 	if (door_scan(&scan, GET, strlen(GET)) != 0 || scan.messages != 0)
 	{
-		printf("not ok - bytes behind a fault were looked at\n");
+		printf("# bytes behind a fault were looked at\n");
 		failures++;
 	}
 }
@@ -364,7 +364,7 @@ fault_has_a_place(void)
 
 	if (looked - scan.message != 2 * strlen(GET))
 	{
-		printf("not ok - the fault is placed at %zu\n", looked - scan.message);
+		printf("# the fault is placed at %zu\n", looked - scan.message);
 		failures++;
 	}
 }
@@ -390,14 +390,14 @@ damage(void)
 		if (!same(judge(bytes, len, len, len), judge(bytes, len, 1 + rand_r(&seed) % len, len)) ||
 			!same(judge(bytes, len, len, len), judge(bytes, len, 1, 1)))
 		{
-			printf("not ok - damage round %d judged otherwise in parts\n", round);
+			printf("# damage round %d judged otherwise in parts\n", round);
 			failures++;
 		}
 	}
 }
 
-int
-main(void)
+static void
+verdicts_are_right(void)
 {
 	for (size_t i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++)
 	{
@@ -405,11 +405,26 @@ main(void)
 
 		expect(v->name, v->bytes, v->len, v->status, v->messages);
 	}
-	limits_hold();
-	fault_is_final();
-	fault_has_a_place();
-	damage();
-	if (failures == 0)
-		printf("ok - door\n");
+}
+
+/* One line of the report: the story is fine when it noted no failure. */
+static void
+story(const char *name, void (*tell)(void))
+{
+	int before = failures;
+
+	tell();
+	printf("%s %d - %s\n", failures == before ? "ok" : "not ok", ++tests, name);
+}
+
+int
+main(void)
+{
+	story("each framing has its verdict, however the bytes arrive", verdicts_are_right);
+	story("limits hold to the byte", limits_hold);
+	story("no byte behind a fault is looked at", fault_is_final);
+	story("the faulty message's first byte is known", fault_has_a_place);
+	story("damaged requests are judged the same in parts", damage);
+	printf("1..%d\n", tests);
 	return failures ? 1 : 0;
 }
