@@ -19,6 +19,7 @@
 
 PG_FUNCTION_INFO_V1(sh_org_id);
 PG_FUNCTION_INFO_V1(sh_member_id);
+PG_FUNCTION_INFO_V1(sh_session_id);
 PG_FUNCTION_INFO_V1(sh_member_role);
 PG_FUNCTION_INFO_V1(sh_request_id);
 PG_FUNCTION_INFO_V1(sh_may_write);
@@ -36,6 +37,7 @@ struct uuid_setting
 
 static struct uuid_setting org;
 static struct uuid_setting member;
+static struct uuid_setting session;
 static char *member_role = NULL;
 static char *request_id = NULL;
 static bool converting = false;
@@ -108,6 +110,12 @@ assign_member(const char *newval, void *extra)
 	member.set = newval && *newval && parse_uuid(newval, &member.id);
 }
 
+static void
+assign_session(const char *newval, void *extra)
+{
+	session.set = newval && *newval && parse_uuid(newval, &session.id);
+}
+
 static bool
 check_role_setting(char **newval, void **extra, GucSource source)
 {
@@ -149,6 +157,16 @@ sh_context_init(void)
 							   0,
 							   check_uuid_setting,
 							   assign_member,
+							   NULL);
+	DefineCustomStringVariable("saleshub.session_id",
+							   "Session in which the member makes the current request.",
+							   NULL,
+							   &session.text,
+							   "",
+							   PGC_SUSET,
+							   0,
+							   check_uuid_setting,
+							   assign_session,
 							   NULL);
 	DefineCustomStringVariable("saleshub.member_role",
 							   "Role of that member: admin, manager, rep or readonly.",
@@ -241,6 +259,12 @@ Datum
 sh_member_id(PG_FUNCTION_ARGS)
 {
 	return uuid_or_null(fcinfo, &member);
+}
+
+Datum
+sh_session_id(PG_FUNCTION_ARGS)
+{
+	return uuid_or_null(fcinfo, &session);
 }
 
 Datum
@@ -374,15 +398,16 @@ sh_ctx(PG_FUNCTION_ARGS)
 	{
 		pg_uuid_t *member_id = palloc(sizeof(*member_id));
 		char role[NAMEDATALEN];
-		char *session = uuid_text(PG_GETARG_UUID_P(1));
+		char *session_text = uuid_text(PG_GETARG_UUID_P(1));
 		char *member_text;
 
 		check_session(PG_GETARG_UUID_P(0), PG_GETARG_UUID_P(1), member_id, role);
 		member_text = uuid_text(member_id);
 		set_local("saleshub.org_id", uuid_text(PG_GETARG_UUID_P(0)));
 		set_local("saleshub.member_id", member_text);
+		set_local("saleshub.session_id", session_text);
 		set_local("saleshub.member_role", role);
-		values[3] = Int32GetDatum((int32) slot_of('s', session));
+		values[3] = Int32GetDatum((int32) slot_of('s', session_text));
 		values[4] = Int32GetDatum((int32) slot_of('m', member_text));
 		values[5] = UUIDPGetDatum(member_id);
 		values[6] = PointerGetDatum(cstring_to_text(role));

@@ -447,6 +447,8 @@ sh_touch(PG_FUNCTION_ARGS)
 	text *tag = PG_GETARG_TEXT_PP(0);
 
 	sh_slot_touch_tag(VARDATA_ANY(tag), VARSIZE_ANY_EXHDR(tag));
+	/* Functions that touch may have written events as well. */
+	sh_worker_notify();
 	PG_RETURN_VOID();
 }
 

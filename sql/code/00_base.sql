@@ -37,6 +37,11 @@ CREATE FUNCTION saleshub.member_id() RETURNS uuid
 LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_member_id';
 COMMENT ON FUNCTION saleshub.member_id() IS 'Member who makes the current request; NULL: none';
 
+CREATE FUNCTION saleshub.session_id() RETURNS uuid
+LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_session_id';
+COMMENT ON FUNCTION saleshub.session_id() IS
+    'Session in which the member makes the current request; NULL: none';
+
 CREATE FUNCTION saleshub.member_role() RETURNS text
 LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_member_role';
 COMMENT ON FUNCTION saleshub.member_role() IS

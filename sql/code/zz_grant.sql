@@ -6,7 +6,7 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA crm, saleshub TO saleshub_user, saleshu
 -- Row-security policies and defaults call these as whoever asks.
 GRANT EXECUTE ON FUNCTION
     crm.uuid_v7(), saleshub.org_id(), saleshub.member_id(), saleshub.member_role(),
-    saleshub.request_id(), saleshub.may_write()
+    saleshub.request_id(), saleshub.may_write(), saleshub.session_id()
 TO PUBLIC;
 
 -- The machinery is closed to members: by name, so that all signatures are meant.
@@ -15,13 +15,14 @@ DECLARE
     f regprocedure;
     gateway text[] := ARRAY[
         'ctx', 'cache_check', 'route_catalog', 'event_position', 'events',
-        'sign_in_lookup', 'sign_in_failed', 'session_open', 'session_refresh', 'session_close',
-        'sign_up', 'sign_out'];
+        'sign_in_lookup', 'sign_in_failed', 'session_open', 'session_refresh',
+        'sign_up', 'password_lookup', 'password_change'];
     -- for superusers, the worker and schema steps
     closed text[] := ARRAY[
         'publish', 'fold', 'keep_house', 'run_maintenance', 'event_start', 'install', 'protect',
         'add_fk', 'capture_on', 'rollup_on', 'route', 'grant_login', 'set_password', 'check',
-        'schema_steps', 'score_is_current', 'score_lock_rules', 'score_rescore'];
+        'schema_steps', 'sign_in_locked', 'check_locked', 'credential_set', 'session_member',
+        'random_256', 'refresh_token', 'member_password', 'score_is_current', 'score_lock_rules', 'score_rescore'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace
