@@ -6,47 +6,69 @@ import { dialog, form } from './form.js';
 import { baseCurrency } from './people.js';
 
 export const leadFields = [
-  ['first_name', 'First name', { autocomplete: 'off' }],
-  ['last_name', 'Last name'],
-  ['email', 'E-mail', { type: 'email' }],
-  ['phone', 'Phone', { type: 'tel' }],
-  ['company_name', 'Company'],
-  ['title', 'Job title'],
-  ['website', 'Website', { inputmode: 'url' }],
-  ['source', 'Source', { hint: 'Where the lead came from, such as web or referral.' }],
-  ['industry', 'Industry'],
-  ['employees', 'Employees', { inputmode: 'numeric', read: text => (/^\d+$/.test(text) ? Number(text) : text) }],
-  ['city', 'City'],
-  ['country', 'Country', { maxlength: 2, placeholder: 'DE', hint: 'Two letters.', read: text => text.toUpperCase() }],
-  ['annual_revenue', 'Annual revenue', { inputmode: 'decimal' }],
+	['first_name', 'First name', { autocomplete: 'off' }],
+	['last_name', 'Last name'],
+	['email', 'E-mail', { type: 'email' }],
+	['phone', 'Phone', { type: 'tel' }],
+	['company_name', 'Company'],
+	['title', 'Job title'],
+	['website', 'Website', { inputmode: 'url' }],
+	['source', 'Source', { hint: 'Where the lead came from, such as web or referral.' }],
+	['industry', 'Industry'],
+	[
+		'employees',
+		'Employees',
+		{ inputmode: 'numeric', read: (text) => (/^\d+$/.test(text) ? Number(text) : text) },
+	],
+	['city', 'City'],
+	[
+		'country',
+		'Country',
+		{
+			maxlength: 2,
+			placeholder: 'DE',
+			hint: 'Two letters.',
+			read: (text) => text.toUpperCase(),
+		},
+	],
+	['annual_revenue', 'Annual revenue', { inputmode: 'decimal' }],
 ];
 
 /** currency: what a typed amount means. record: the values to begin with. */
 export function fieldsOf(record, currency) {
-  return leadFields.map(([name, label, options = {}]) => {
-    const value = record?.[name];
-    if (name !== 'annual_revenue') return { name, label, ...options, value: value == null ? '' : String(value) };
-    const unit = value?.currency ?? currency;
-    return {
-      name, label: `${label} (${unit})`, ...options,
-      value: value?.amount ?? '',
-      read: text => ({ amount: text.replaceAll(/[\s']/g, '').replace(',', '.'), currency: unit }),
-    };
-  });
+	return leadFields.map(([name, label, options = {}]) => {
+		const value = record?.[name];
+		if (name !== 'annual_revenue')
+			return { name, label, ...options, value: value == null ? '' : String(value) };
+		const unit = value?.currency ?? currency;
+		return {
+			name,
+			label: `${label} (${unit})`,
+			...options,
+			value: value?.amount ?? '',
+			read: (text) => ({
+				amount: text.replaceAll(/[\s']/g, '').replace(',', '.'),
+				currency: unit,
+			}),
+		};
+	});
 }
 
 export async function createLead(done) {
-  const currency = await baseCurrency().catch(() => 'EUR');
-  const keys = idempotency();
-  const box = dialog('New lead', form({
-    fields: fieldsOf(null, currency),
-    submit: 'Create lead',
-    cancel: () => box.close(),
-    async save(body) {
-      const lead = await post('/v1/leads', body, { headers: keys(body) });
-      box.close();
-      toast(`Lead created with score ${lead.score}.`, { kind: 'good' });
-      done(lead);
-    },
-  }));
+	const currency = await baseCurrency().catch(() => 'EUR');
+	const keys = idempotency();
+	const box = dialog(
+		'New lead',
+		form({
+			fields: fieldsOf(null, currency),
+			submit: 'Create lead',
+			cancel: () => box.close(),
+			async save(body) {
+				const lead = await post('/v1/leads', body, { headers: keys(body) });
+				box.close();
+				toast(`Lead created with score ${lead.score}.`, { kind: 'good' });
+				done(lead);
+			},
+		}),
+	);
 }

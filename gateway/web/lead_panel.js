@@ -3,249 +3,417 @@
 import { call, get, patch, post } from './api.js';
 import { activityBox } from './activities.js';
 import { convertLead } from './convert.js';
-import { badge, button, coalesce, explain, failed, fill, fullName, h, icon, money, score, title, toast, when } from './dom.js';
+import {
+	badge,
+	button,
+	coalesce,
+	explain,
+	failed,
+	fill,
+	fullName,
+	h,
+	icon,
+	money,
+	score,
+	title,
+	toast,
+	when,
+} from './dom.js';
 import { form } from './form.js';
 import { fieldsOf, leadFields } from './lead_form.js';
 import { onEvent } from './live.js';
 import { baseCurrency, ownerName, people } from './people.js';
 
 export function leadPanel(box, id, { close }) {
-  let lead = null;
-  let names = new Map();
-  let editing = false;
-  let gone = false;
-  const path = `/v1/leads/${id}`;
+	let lead = null;
+	let names = new Map();
+	let editing = false;
+	let gone = false;
+	const path = `/v1/leads/${id}`;
 
-  const head = h('div', { class: 'panel-head' });
-  const notice = h('div', { class: 'notice', role: 'alert', hidden: true });
-  const details = h('section', { 'aria-label': 'Details' });
-  const reasons = h('section', { 'aria-label': 'Score' });
-  const work = activityBox('lead', id);
-  const history = h('section', { 'aria-label': 'History' });
-  const panel = h('aside', { class: 'panel', 'aria-label': 'Lead', tabindex: '-1', onkeydown: escape },
-    head, h('div', { class: 'panel-body' }, notice, details, reasons, work.el, history));
-  fill(box, panel);
-  panel.focus();
+	const head = h('div.panel-head');
+	const notice = h('div', { class: 'notice', role: 'alert', hidden: true });
+	const details = h('section', { 'aria-label': 'Details' });
+	const reasons = h('section', { 'aria-label': 'Score' });
+	const work = activityBox('lead', id);
+	const history = h('section', { 'aria-label': 'History' });
+	const panel = h(
+		'aside',
+		{ class: 'panel', 'aria-label': 'Lead', tabindex: '-1', onkeydown: escape },
+		head,
+		h('div.panel-body', notice, details, reasons, work.el, history),
+	);
+	fill(box, panel);
+	panel.focus();
 
-  function escape(event) {
-    if (event.key !== 'Escape' || event.defaultPrevented) return;
-    if (editing) stopEditing();
-    else close();
-  }
+	function escape(event) {
+		if (event.key !== 'Escape' || event.defaultPrevented) return;
+		if (editing) stopEditing();
+		else close();
+	}
 
-  const closeButton = () => h('button', { type: 'button', class: 'button quiet square', 'aria-label': 'Close', onclick: close }, icon('close'));
+	const closeButton = () =>
+		h(
+			'button',
+			{ type: 'button', class: 'button quiet square', 'aria-label': 'Close', onclick: close },
+			icon('close'),
+		);
 
-  function drawHead() {
-    const open = lead.status !== 'converted';
-    fill(head,
-      h('div', { class: 'panel-title' }, h('h2', {}, fullName(lead)), closeButton()),
-      h('p', { class: 'muted' }, [lead.title, lead.company_name].filter(Boolean).join(' · ') || lead.email || ''),
-      h('div', { class: 'panel-facts' }, badge(lead.status), score(lead), h('span', { class: 'muted' }, 'Owner: ', ownerName(names, lead.owner_id))),
-      h('div', { class: 'panel-actions' },
-        open && button('Convert', () => convertLead(lead, reload), { class: 'primary', icon: 'arrow' }),
-        open && button('Edit', startEditing),
-        open && statusSelect(),
-        button('Delete', remove, { class: 'quiet danger' })));
-  }
+	function drawHead() {
+		const open = lead.status !== 'converted';
+		fill(
+			head,
+			h('div.panel-title', h('h2', fullName(lead)), closeButton()),
+			h(
+				'p.muted',
+				[lead.title, lead.company_name].filter(Boolean).join(' · ') || lead.email || '',
+			),
+			h(
+				'div.panel-facts',
+				badge(lead.status),
+				score(lead),
+				h('span.muted', 'Owner: ', ownerName(names, lead.owner_id)),
+			),
+			h(
+				'div.panel-actions',
+				open &&
+					button('Convert', () => convertLead(lead, reload), {
+						class: 'primary',
+						icon: 'arrow',
+					}),
+				open && button('Edit', startEditing),
+				open && statusSelect(),
+				button('Delete', remove, { class: 'quiet danger' }),
+			),
+		);
+	}
 
-  function statusSelect() {
-    const options = ['new', 'working', 'nurturing', 'qualified', 'unqualified'];
-    return h('select', {
-      'aria-label': 'Status',
-      class: 'small',
-      onchange: event => change({ status: event.target.value }).catch(failed).finally(reload),
-    }, options.map(value => h('option', { value, selected: value === lead.status }, title(value))));
-  }
+	function statusSelect() {
+		const options = ['new', 'working', 'nurturing', 'qualified', 'unqualified'];
+		return h(
+			'select',
+			{
+				'aria-label': 'Status',
+				class: 'small',
+				onchange: (event) =>
+					change({ status: event.target.value }).catch(failed).finally(reload),
+			},
+			options.map((value) =>
+				h('option', { value, selected: value === lead.status }, title(value)),
+			),
+		);
+	}
 
-  const change = async body => {
-    lead = await patch(path, body, lead.version);
-  };
+	const change = async (body) => {
+		lead = await patch(path, body, lead.version);
+	};
 
-  function drawDetails() {
-    const show = ([name, label]) => {
-      const value = lead[name];
-      if (value == null) return null;
-      return [h('dt', {}, label), h('dd', {}, name === 'annual_revenue' ? money(value) : linked(name, value))];
-    };
-    const made = lead.converted && h('p', { class: 'made' }, 'Converted ', when(lead.converted.at),
-      lead.converted.deal_id && [' · ', h('a', { href: `#/deals?open=${lead.converted.deal_id}` }, 'Open the deal')]);
-    fill(details, made, h('dl', { class: 'facts' }, leadFields.map(show),
-      lead.tags?.length > 0 && [h('dt', {}, 'Tags'), h('dd', {}, lead.tags.map(tag => h('span', { class: 'tag' }, tag)))],
-      h('dt', {}, 'Created'), h('dd', {}, when(lead.created_at)),
-      h('dt', {}, 'Changed'), h('dd', {}, when(lead.updated_at), ` · version ${lead.version}`)));
-  }
+	function drawDetails() {
+		const show = ([name, label]) => {
+			const value = lead[name];
+			if (value == null) return null;
+			return [
+				h('dt', label),
+				h('dd', name === 'annual_revenue' ? money(value) : linked(name, value)),
+			];
+		};
+		const made =
+			lead.converted &&
+			h(
+				'p.made',
+				'Converted ',
+				when(lead.converted.at),
+				lead.converted.deal_id && [
+					' · ',
+					h('a', { href: `#/deals?open=${lead.converted.deal_id}` }, 'Open the deal'),
+				],
+			);
+		fill(
+			details,
+			made,
+			h(
+				'dl.facts',
+				leadFields.map(show),
+				lead.tags?.length > 0 && [
+					h('dt', 'Tags'),
+					h(
+						'dd',
+						lead.tags.map((tag) => h('span.tag', tag)),
+					),
+				],
+				h('dt', 'Created'),
+				h('dd', when(lead.created_at)),
+				h('dt', 'Changed'),
+				h('dd', when(lead.updated_at), ` · version ${lead.version}`),
+			),
+		);
+	}
 
-  async function startEditing() {
-    const currency = await baseCurrency().catch(() => 'EUR');
-    editing = true;
-    drawForm(lead, currency, {});
-  }
+	async function startEditing() {
+		const currency = await baseCurrency().catch(() => 'EUR');
+		editing = true;
+		drawForm(lead, currency, {});
+	}
 
-  /** mine: values typed before, kept over a conflict. */
-  function drawForm(base, currency, mine) {
-    const fields = fieldsOf(base, currency);
-    const el = form({
-      fields,
-      submit: 'Save',
-      cancel: stopEditing,
-      async save(values) {
-        const changes = Object.fromEntries(Object.entries(values).filter(([name, value]) => !same(value, base[name])));
-        if (!Object.keys(changes).length) return stopEditing();
-        try {
-          lead = await patch(path, changes, base.version);
-        } catch (problem) {
-          if (problem.status !== 412) throw problem;
-          return conflict(base, changes, currency);
-        }
-        toast('Saved.', { kind: 'good', seconds: 3 });
-        stopEditing();
-      },
-    });
-    for (const [name, value] of Object.entries(mine)) el.elements[name].value = value?.amount ?? value ?? '';
-    fill(details, el);
-    el.querySelector('input').focus();
-  }
+	/** mine: values typed before, kept over a conflict. */
+	function drawForm(base, currency, mine) {
+		const fields = fieldsOf(base, currency);
+		const el = form({
+			fields,
+			submit: 'Save',
+			cancel: stopEditing,
+			async save(values) {
+				const changes = Object.fromEntries(
+					Object.entries(values).filter(([name, value]) => !same(value, base[name])),
+				);
+				if (!Object.keys(changes).length) return stopEditing();
+				try {
+					lead = await patch(path, changes, base.version);
+				} catch (problem) {
+					if (problem.status !== 412) throw problem;
+					return conflict(base, changes, currency);
+				}
+				toast('Saved.', { kind: 'good', seconds: 3 });
+				stopEditing();
+			},
+		});
+		for (const [name, value] of Object.entries(mine))
+			el.elements[name].value = value?.amount ?? value ?? '';
+		fill(details, el);
+		el.querySelector('input').focus();
+	}
 
-  /** Somebody saved in between: shows what they changed and lets this member decide. */
-  async function conflict(base, changes, currency) {
-    const theirs = await get(path);
-    if (!theirs) return removed();
-    const differs = leadFields.filter(([name]) => !same(base[name], theirs[name]));
-    const plain = value => (value == null ? 'empty' : value.amount ? money(value) : String(value));
-    const other = ownerName(names, theirs.updated_by);
-    notice.hidden = false;
-    fill(notice,
-      h('p', {}, h('strong', {}, `This lead was changed by ${theirs.updated_by ? other : 'someone else'} while you were editing. `), 'Nothing of yours is saved yet.'),
-      h('ul', {}, differs.map(([name, label]) => h('li', {}, `${label}: `, h('q', {}, plain(theirs[name])),
-        name in changes ? [' – yours: ', h('q', {}, plain(changes[name]))] : ''))),
-      h('div', { class: 'actions' },
-        button('Use theirs', () => {
-          lead = theirs;
-          stopEditing();
-        }),
-        button('Keep mine', async () => {
-          notice.hidden = true;
-          drawForm(theirs, currency, changes);
-          details.querySelector('form').requestSubmit();
-        }, { class: 'primary' })));
-    lead = theirs;
-    notice.querySelector('button').focus();
-  }
+	/** Somebody saved in between: shows what they changed and lets this member decide. */
+	async function conflict(base, changes, currency) {
+		const theirs = await get(path);
+		if (!theirs) return removed();
+		const differs = leadFields.filter(([name]) => !same(base[name], theirs[name]));
+		const plain = (value) =>
+			value == null ? 'empty' : value.amount ? money(value) : String(value);
+		const other = ownerName(names, theirs.updated_by);
+		notice.hidden = false;
+		fill(
+			notice,
+			h(
+				'p',
+				h(
+					'strong',
+					`This lead was changed by ${theirs.updated_by ? other : 'someone else'} while you were editing. `,
+				),
+				'Nothing of yours is saved yet.',
+			),
+			h(
+				'ul',
+				differs.map(([name, label]) =>
+					h(
+						'li',
+						`${label}: `,
+						h('q', plain(theirs[name])),
+						name in changes ? [' – yours: ', h('q', plain(changes[name]))] : '',
+					),
+				),
+			),
+			h(
+				'div.actions',
+				button('Use theirs', () => {
+					lead = theirs;
+					stopEditing();
+				}),
+				button(
+					'Keep mine',
+					async () => {
+						notice.hidden = true;
+						drawForm(theirs, currency, changes);
+						details.querySelector('form').requestSubmit();
+					},
+					{ class: 'primary' },
+				),
+			),
+		);
+		lead = theirs;
+		notice.querySelector('button').focus();
+	}
 
-  function stopEditing() {
-    editing = false;
-    notice.hidden = true;
-    draw();
-    reload();
-    panel.focus();
-  }
+	function stopEditing() {
+		editing = false;
+		notice.hidden = true;
+		draw();
+		reload();
+		panel.focus();
+	}
 
-  function drawScore(answer) {
-    const rows = answer.reasons ?? [];
-    const top = Math.max(...rows.map(row => Math.abs(row.points)), 1);
-    fill(reasons, h('h3', {}, 'Why this score'),
-      rows.length ? h('ul', { class: 'reasons' }, rows.map(row => h('li', {},
-        h('span', {}, row.label),
-        h('meter', { class: row.points < 0 ? 'minus' : '', min: 0, max: top, value: Math.abs(row.points), 'aria-hidden': 'true' }),
-        h('b', {}, row.points > 0 ? `+${row.points}` : String(row.points)))),
-        h('li', { class: 'sum' }, h('span', {}, 'Score'), h('span'), h('b', {}, String(answer.score))))
-        : h('p', { class: 'muted' }, 'No scoring rule matches this lead.'));
-  }
+	function drawScore(answer) {
+		const rows = answer.reasons ?? [];
+		const top = Math.max(...rows.map((row) => Math.abs(row.points)), 1);
+		fill(
+			reasons,
+			h('h3', 'Why this score'),
+			rows.length
+				? h(
+						'ul.reasons',
+						rows.map((row) =>
+							h(
+								'li',
+								h('span', row.label),
+								h('meter', {
+									class: row.points < 0 ? 'minus' : '',
+									min: 0,
+									max: top,
+									value: Math.abs(row.points),
+									'aria-hidden': 'true',
+								}),
+								h('b', row.points > 0 ? `+${row.points}` : String(row.points)),
+							),
+						),
+						h('li.sum', h('span', 'Score'), h('span'), h('b', String(answer.score))),
+					)
+				: h('p.muted', 'No scoring rule matches this lead.'),
+		);
+	}
 
-  function drawHistory(entries) {
-    const text = value => (value == null ? 'empty' : typeof value === 'object' ? JSON.stringify(value) : String(value));
-    const hidden = new Set(['score_reasons', 'version', 'updated_at', 'updated_by']);
-    fill(history, h('h3', {}, 'History'), h('ol', { class: 'timeline' }, entries.map(entry => {
-      const fields = Object.entries(entry.changed ?? {}).filter(([name]) => !hidden.has(name));
-      return h('li', {},
-        h('p', {}, h('strong', {}, title({ insert: 'created', update: 'changed', delete: 'deleted' }[entry.op] ?? entry.op)),
-          ' by ', entry.actor_id ? ownerName(names, entry.actor_id) : 'the database', ' · ', when(entry.at)),
-        entry.op === 'update' && fields.length > 0 && h('ul', {}, fields.map(([name, [before, after]]) =>
-          h('li', {}, `${title(name)}: `, h('del', {}, text(before)), ' → ', h('ins', {}, text(after))))));
-    })));
-  }
+	function drawHistory(entries) {
+		fill(
+			history,
+			h('h3', 'History'),
+			h(
+				'ol.timeline',
+				entries.map((entry) =>
+					h(
+						'li',
+						h('p', h('strong', what(entry)), by(entry), ' · ', when(entry.at)),
+						entry.op === 'update' && h('ul', changes(entry.changed)),
+					),
+				),
+			),
+		);
+	}
 
-  function draw() {
-    drawHead();
-    if (!editing) drawDetails();
-  }
+	const by = (entry) =>
+		entry.actor_id ? ` by ${ownerName(names, entry.actor_id)}` : ' in the database';
 
-  async function load() {
-    if (gone) return;
-    let next;
-    try {
-      [next, names] = await Promise.all([get(path), people()]);
-    } catch (problem) {
-      if (problem.status === 404) return removed();
-      if (!lead) fill(head, h('div', { class: 'panel-title' }, h('p', { class: 'muted' }, explain(problem)), closeButton()));
-      throw problem;
-    }
-    if (editing && next.version !== lead.version) {
-      notice.hidden = false;
-      fill(notice, h('p', {}, 'This lead was just changed elsewhere. You can go on; saving will show you the difference.'));
-    }
-    if (!editing) lead = next;
-    draw();
-    const [why, entries] = await Promise.all([get(`${path}/score`), get(`${path}/history`)]);
-    drawScore(why);
-    drawHistory(entries.data ?? entries);
-  }
+	function draw() {
+		drawHead();
+		if (!editing) drawDetails();
+	}
 
-  function removed() {
-    gone = true;
-    editing = false;
-    fill(panel, h('div', { class: 'panel-head' }, h('div', { class: 'panel-title' }, h('h2', {}, 'This lead is deleted'), closeButton()),
-      h('div', { class: 'panel-actions' }, button('Restore', restore))));
-  }
+	async function load() {
+		if (gone) return;
+		let next;
+		try {
+			[next, names] = await Promise.all([get(path), people()]);
+		} catch (problem) {
+			if (problem.status === 404) return removed();
+			if (!lead)
+				fill(head, h('div.panel-title', h('p.muted', explain(problem)), closeButton()));
+			throw problem;
+		}
+		if (editing && next.version !== lead.version) {
+			notice.hidden = false;
+			fill(
+				notice,
+				h(
+					'p',
+					'This lead was just changed elsewhere. You can go on; saving will show you the difference.',
+				),
+			);
+		}
+		if (!editing) lead = next;
+		draw();
+		const [why, entries] = await Promise.all([get(`${path}/score`), get(`${path}/history`)]);
+		drawScore(why);
+		drawHistory(entries.data);
+	}
 
-  async function remove() {
-    try {
-      await call('DELETE', path, { headers: { 'If-Match': `"${lead.version}"` } });
-      toast(`${fullName(lead)} is deleted.`, { action: { label: 'Undo', run: restore }, seconds: 10 });
-      gone = true;
-      close();
-    } catch (problem) {
-      if (problem.status === 412) toast('Someone else changed this lead just now. Look again before deleting it.', { kind: 'error' });
-      else failed(problem);
-      reload();
-    }
-  }
+	function removed() {
+		gone = true;
+		editing = false;
+		fill(
+			panel,
+			h(
+				'div.panel-head',
+				h('div.panel-title', h('h2', 'This lead is deleted'), closeButton()),
+				h('div.panel-actions', button('Restore', restore)),
+			),
+		);
+	}
 
-  async function restore() {
-    try {
-      await post(`${path}/restore`);
-      toast('Restored.', { kind: 'good' });
-      location.hash = `#/leads?open=${id}`;
-    } catch (problem) {
-      failed(problem);
-    }
-  }
+	async function remove() {
+		try {
+			await call('DELETE', path, { headers: { 'If-Match': `"${lead.version}"` } });
+			toast(`${fullName(lead)} is deleted.`, {
+				action: { label: 'Undo', run: restore },
+				seconds: 10,
+			});
+			gone = true;
+			close();
+		} catch (problem) {
+			if (problem.status === 412)
+				toast('Someone else changed this lead just now. Look again before deleting it.', {
+					kind: 'error',
+				});
+			else failed(problem);
+			reload();
+		}
+	}
 
-  const reload = coalesce(load, 100);
-  const silence = onEvent(event => {
-    if (event.type === 'reset' || (event.entity === 'lead' && event.id === id)) reload();
-  });
-  reload();
+	async function restore() {
+		try {
+			await post(`${path}/restore`);
+			toast('Restored.', { kind: 'good' });
+			location.hash = `#/leads?open=${id}`;
+		} catch (problem) {
+			failed(problem);
+		}
+	}
 
-  return {
-    id,
-    close() {
-      gone = true;
-      silence();
-      work.close();
-    },
-  };
+	const reload = coalesce(load, 100);
+	const silence = onEvent((event) => {
+		if (event.type === 'reset' || (event.entity === 'lead' && event.id === id)) reload();
+	});
+	reload();
+
+	return {
+		id,
+		close() {
+			gone = true;
+			silence();
+			work.close();
+		},
+	};
+}
+
+function what({ op, changed }) {
+	if (op !== 'update') return op === 'insert' ? 'Created' : 'Removed';
+	if (changed.deleted_at) return changed.deleted_at.new ? 'Deleted' : 'Restored';
+	return changed.status?.new === 'converted' ? 'Converted' : 'Changed';
+}
+
+/** The fields people know by name; what follows from them stays in the interface's history. */
+function changes(changed) {
+	const text = (value) => (value == null || value === '' ? 'empty' : String(value));
+	const known = new Map([...leadFields, ['status', 'Status'], ['score', 'Score']]);
+	return Object.entries(changed)
+		.filter(([name, { old, new: now }]) => known.has(name) && typeof (now ?? old) !== 'object')
+		.map(([name, { old, new: now }]) =>
+			h('li', `${known.get(name)}: `, h('del', text(old)), ' → ', h('ins', text(now))),
+		);
 }
 
 /** Equal for people: an absent value and an empty one, "5" and 5, amounts of the same size. */
 function same(a, b) {
-  const plain = value => (value == null ? '' : typeof value === 'object' && 'amount' in value ? `${Number(value.amount)} ${value.currency}` : String(value));
-  return plain(a) === plain(b);
+	const plain = (value) =>
+		value == null
+			? ''
+			: typeof value === 'object' && 'amount' in value
+				? `${Number(value.amount)} ${value.currency}`
+				: String(value);
+	return plain(a) === plain(b);
 }
 
 function linked(name, value) {
-  if (name === 'email') return h('a', { href: `mailto:${value}` }, value);
-  if (name === 'phone') return h('a', { href: `tel:${value}` }, value);
-  if (name === 'website' && /^https?:\/\//.test(value)) return h('a', { href: value, rel: 'noopener noreferrer', target: '_blank' }, value);
-  return String(value);
+	if (name === 'email') return h('a', { href: `mailto:${value}` }, value);
+	if (name === 'phone') return h('a', { href: `tel:${value}` }, value);
+	if (name === 'website' && /^https?:\/\//.test(value))
+		return h('a', { href: value, rel: 'noopener noreferrer', target: '_blank' }, value);
+	return String(value);
 }

@@ -6,36 +6,36 @@ let members = null;
 let currency = null;
 
 export async function people() {
-  members ??= load();
-  return members;
+	members ??= load();
+	return members;
 }
 
 /** Somebody who may not list members still sees the own name. */
 async function load() {
-  const names = new Map([[me().id, me().name]]);
-  try {
-    const { data } = await get('/v1/members', { limit: 200 });
-    for (const member of data) names.set(member.id, member.name);
-  } catch (problem) {
-    if (problem.status !== 403 && problem.status !== 404) {
-      members = null;
-      throw problem;
-    }
-  }
-  return names;
+	const names = new Map([[me().id, me().name]]);
+	try {
+		const { data } = await get('/v1/members', { limit: 200 });
+		for (const member of data) names.set(member.id, member.name);
+	} catch (problem) {
+		if (problem.status !== 403 && problem.status !== 404) {
+			members = null;
+			throw problem;
+		}
+	}
+	return names;
 }
 
 export function forget() {
-  members = null;
-  currency = null;
+	members = null;
+	currency = null;
 }
 
 /** The organisation's currency, as the dashboard states it. */
 export async function baseCurrency() {
-  if (currency) return currency;
-  const { deals } = await get('/v1/dashboard');
-  currency = deals.open_amount.currency;
-  return currency;
+	if (currency) return currency;
+	const { deals } = await get('/v1/dashboard');
+	currency = deals.open_amount.currency;
+	return currency;
 }
 
-export const ownerName = (names, id) => (id ? names.get(id) ?? 'Another member' : 'Nobody yet');
+export const ownerName = (names, id) => (id ? (names.get(id) ?? 'Another member') : 'Nobody yet');
