@@ -281,7 +281,7 @@ export function leadPanel(box, id, { close }) {
 					h(
 						'li',
 						h('p', h('strong', what(entry)), by(entry), ' · ', when(entry.at)),
-						entry.op === 'update' && h('ul', changes(entry.changed)),
+						entry.op === 'update' && h('ul', changes(entry.changed, names)),
 					),
 				),
 			),
@@ -389,13 +389,27 @@ function what({ op, changed }) {
 }
 
 /** The fields people know by name; what follows from them stays in the interface's history. */
-function changes(changed) {
-	const text = (value) => (value == null || value === '' ? 'empty' : String(value));
-	const known = new Map([...leadFields, ['status', 'Status'], ['score', 'Score']]);
+function changes(changed, names) {
+	const known = new Map([
+		...leadFields,
+		['status', 'Status'],
+		['score', 'Score'],
+		['owner_id', 'Owner'],
+	]);
+	const text = (name, value) => {
+		if (name === 'owner_id') return ownerName(names, value);
+		return value == null || value === '' ? 'empty' : String(value);
+	};
 	return Object.entries(changed)
 		.filter(([name, { old, new: now }]) => known.has(name) && typeof (now ?? old) !== 'object')
 		.map(([name, { old, new: now }]) =>
-			h('li', `${known.get(name)}: `, h('del', text(old)), ' → ', h('ins', text(now))),
+			h(
+				'li',
+				`${known.get(name)}: `,
+				h('del', text(name, old)),
+				' → ',
+				h('ins', text(name, now)),
+			),
 		);
 }
 
