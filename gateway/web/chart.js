@@ -2,32 +2,34 @@
 
 import { h } from './dom.js';
 
-const WIDTH = 720;
-const HEIGHT = 220;
+const HEIGHT = 240;
 const PAD = { left: 56, right: 8, top: 14, bottom: 26 };
 
-/** rows: {label, value, text}; text is how a value reads. scale(value): the label of an axis line. */
-export function bars(caption, rows, scale) {
+/**
+ * rows: {label, value, text}; text is how a value reads. scale(value): the label of an axis line.
+ * outer: the width there is, in pixels.
+ */
+export function bars(caption, rows, scale, outer) {
 	const top = nice(Math.max(...rows.map((row) => row.value), 1));
-	const inner = { width: WIDTH - PAD.left - PAD.right, height: HEIGHT - PAD.top - PAD.bottom };
+	const inner = { width: outer - PAD.left - PAD.right, height: HEIGHT - PAD.top - PAD.bottom };
 	const y = (value) => PAD.top + inner.height * (1 - value / top);
 	const step = inner.width / rows.length;
 	const width = Math.min(36, step * 0.62);
-	const every = Math.ceil(rows.length / 12);
+	const every = Math.ceil((rows.length * 52) / inner.width);
 	const lines = [0, 0.25, 0.5, 0.75, 1].map((part) => part * top);
 	return h(
 		'figure.chart',
 		h(
 			'svg',
 			{
-				viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+				viewBox: `0 0 ${outer} ${HEIGHT}`,
 				role: 'img',
 				'aria-label': `${caption}, by month; the figures are in the table that follows`,
 			},
 			lines.map((value) => [
 				h('line', {
 					x1: PAD.left,
-					x2: WIDTH - PAD.right,
+					x2: outer - PAD.right,
 					y1: y(value),
 					y2: y(value),
 					class: 'grid',

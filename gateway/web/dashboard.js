@@ -36,13 +36,9 @@ const date = (day) =>
 		.join('-');
 
 const tiles = [
-	['New leads', (data) => number(data.leads.new), () => ''],
-	['Converted', (data) => number(data.leads.converted), () => ''],
-	[
-		'Conversion rate',
-		(data) => percent(data.leads.conversion_rate),
-		() => 'of the leads of the period',
-	],
+	['New leads', (data) => number(data.leads.new), () => 'in the period'],
+	['Converted', (data) => number(data.leads.converted), () => 'in the period'],
+	['Conversion rate', (data) => percent(data.leads.conversion_rate), () => 'converted ÷ new'],
 	[
 		'Open pipeline',
 		(data) => money(data.deals.open_amount, true),
@@ -156,6 +152,7 @@ export function dashboard(main, params) {
 				caption,
 				rows.map((row) => ({ label: month(row), value: pick(row), text: text(pick(row)) })),
 				short,
+				Math.max(280, chart.clientWidth - 40),
 			),
 		);
 	}
@@ -176,6 +173,8 @@ export function dashboard(main, params) {
 
 	const reload = coalesce(load, 150);
 	const silence = onEvent(reload);
+	const resized = new ResizeObserver(coalesce(draw, 50));
+	resized.observe(main);
 	reload();
 
 	return {
@@ -189,6 +188,7 @@ export function dashboard(main, params) {
 		},
 		close() {
 			silence();
+			resized.disconnect();
 			abort.abort();
 		},
 	};

@@ -104,14 +104,12 @@ export function money(value, compact = false) {
 	}).format(amount);
 }
 
-export const day = (value) =>
-	value
-		? new Date(value).toLocaleDateString(undefined, {
-				year: 'numeric',
-				month: 'short',
-				day: 'numeric',
-			})
-		: '–';
+export function day(value) {
+	if (!value) return '–';
+	const date = new Date(value.length === 10 ? `${value}T00:00` : value);
+	const year = date.getFullYear() === new Date().getFullYear() ? undefined : 'numeric';
+	return date.toLocaleDateString(undefined, { year, month: 'short', day: 'numeric' });
+}
 
 /** "3 min ago" with the exact time as tooltip. */
 export function when(value) {
