@@ -26,6 +26,8 @@ struct config
 	int request_timeout_ms;	  /* head and body must have arrived */
 	int drain_s;			  /* time for requests under way after SIGTERM */
 	int cache_l1_mb;		  /* in-process response cache, per thread */
+	int max_connections;	  /* open client connections, all threads together */
+	int queue_timeout_ms;	  /* longest wait for a database connection */
 	bool sign_up;			  /* may strangers create an organisation */
 	bool log_requests;		  /* one JSON line per request */
 };
@@ -33,5 +35,19 @@ struct config
 /* The settings in force; constant after config_load. */
 extern struct config config;
 
+/* What the command line asks for. */
+enum config_action
+{
+	CONFIG_RUN,
+	CONFIG_CHECK,		  /* --check-config: exit 0, the settings are fine */
+	CONFIG_PRINT,		  /* --print-config */
+	CONFIG_HASH_PASSWORD, /* --hash-password: one line from standard input */
+	CONFIG_HELP,
+};
+extern enum config_action config_action;
+
 /* Reads file, environment and arguments; prints the fault and returns false when one is wrong. */
 bool config_load(int argc, char **argv);
+/* The settings in force, secrets left out. */
+void config_print(void);
+void config_help(void);

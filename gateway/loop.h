@@ -60,3 +60,12 @@ int loop_threads(void);
 int loop_run(h2o_globalconf_t *global, h2o_globalconf_t *admin, void (*setup)(struct thread *));
 /* Called on each thread when draining starts, before idle connections are closed. */
 void loop_on_drain(void (*fn)(void));
+/* Called for each accepted public connection before h2o sees it. */
+void loop_on_accept(void (*fn)(h2o_socket_t *sock));
+/* http://host:port of the public or the admin listener, NULL when there is none; known once
+ * loop_run binds. */
+const char *loop_url(bool admin);
+/* Open client connections of all threads; microseconds since the given thread last finished a turn.
+ */
+size_t loop_connections(void);
+uint64_t loop_silence_us(int thread);

@@ -1,0 +1,36 @@
+/*
+ * One database connection in pipeline mode: connects and reconnects by itself, prepares
+ * statements on first use, and hands each query's outcome to the pool in the order sent.
+ */
+#pragma once
+
+#include "pool.h"
+
+struct pipeline;
+
+struct pipeline_events
+{
+	/* Queries may be sent. */
+	void (*ready)(struct pipeline *pipeline);
+	/*
+	 * A query ended: answered, or (result->unavailable) the connection was lost under it. The
+	 * result is valid during the call; the pipeline has let go of the query.
+	 */
+	void (*ended)(struct pipeline *pipeline, struct pool_query *query, struct pool_result *result);
+};
+
+struct pipeline *pipeline_new(const char *conninfo, const struct pipeline_events *events,
+							  void *data);
+void pipeline_free(struct pipeline *pipeline);
+void *pipeline_data(const struct pipeline *pipeline);
+bool pipeline_ready(const struct pipeline *pipeline);
+/* Queries sent and not ended. */
+int pipeline_depth(const struct pipeline *pipeline);
+/* False when the connection broke; the query was then not taken. */
+bool pipeline_send(struct pipeline *pipeline, struct pool_query *query);
+/* Microseconds on the steady clock when the oldest query was sent and its time-out; false: none. */
+bool pipeline_oldest(const struct pipeline *pipeline, uint64_t *sent_at, uint32_t *timeout_ms);
+/* Gives the connection up: every query on it ends as unavailable, then it connects anew. */
+void pipeline_break(struct pipeline *pipeline, const char *why);
+/* The statement's name did not fit the server's state: use another from now on. */
+void pipeline_rename(struct pipeline *pipeline, const char *name);
