@@ -14,7 +14,6 @@
 
 enum
 {
-	ROUTE_ARGS = 32,
 	ROUTE_CAPTURES = 8,
 	ROUTE_METHODS = 5
 };
@@ -24,8 +23,7 @@ enum route_source
 	ROUTE_PATH,
 	ROUTE_QUERY,
 	ROUTE_HEADER,
-	ROUTE_BODY,	  /* the whole body */
-	ROUTE_MEMBER, /* one member of the body object */
+	ROUTE_BODY, /* the whole body */
 	ROUTE_PREFER,
 	ROUTE_FILTERS
 };
@@ -36,7 +34,7 @@ struct route_arg
 	enum route_source source;
 	int capture; /* of the path, by order */
 	bool required;
-	struct schema *schema;
+	struct schema *schema; /* of filters: an object whose properties are the fields */
 };
 
 struct metric_route;
@@ -51,7 +49,7 @@ struct route
 	size_t max_body;
 	uint32_t timeout_ms;
 	int nargs;
-	struct route_arg args[ROUTE_ARGS];
+	struct route_arg *args;
 	struct metric_route *metric;
 };
 

@@ -19,11 +19,19 @@ void schema_check(const struct schema *schema, const json_t *value, const char *
 				  json_t *errors);
 
 /*
- * A text of a path or query against the schema and the PostgreSQL type it becomes; a fault is
- * {parameter, code, detail}.
+ * A text of a path or query (it ends with a NUL) against the schema; a fault is {parameter, code,
+ * detail}. False: there was one.
  */
-bool schema_check_text(const struct schema *schema, const char *type, const char *base, size_t len,
+bool schema_check_text(const struct schema *schema, const char *base, size_t len,
 					   const char *parameter, json_t *errors);
 
 /* The sub-schema of a property, NULL when there is none. */
 const struct schema *schema_property(const struct schema *schema, const char *name);
+/* The schema of an array's items; NULL: not an array. */
+const struct schema *schema_items(const struct schema *schema);
+/* Is the word in the schema's list of that name ("ops")? True when it has no such list. */
+bool schema_lists(const struct schema *schema, const char *list, const char *word);
+/* Does the schema leave the type open? */
+bool schema_is_open(const struct schema *schema);
+/* May the value be a string? */
+bool schema_takes_text(const struct schema *schema);

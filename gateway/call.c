@@ -1,0 +1,445 @@
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "args.h"
+#include "cache.h"
+#include "call.h"
+#include "loop.h"
+#include "metric.h"
+#include "sqlstate.h"
+#include "stamp.h"
+#include "text.h"
+#include "token.h"
+
+enum
+{
+	STEP_CTX,
+	STEP_CALL,
+	STEP_FINISH,
+	STEPS
+};
+
+/* Columns of saleshub.ctx() and saleshub.finish(). */
+enum
+{
+	CTX_BOOT,
+	CTX_ASOF,
+	CTX_ROUTE_EPOCH,
+	CTX_SESSION_SLOT,
+	CTX_MEMBER_SLOT,
+};
+enum
+{
+	FINISH_STATUS,
+	FINISH_ETAG,
+	FINISH_LOCATION,
+	FINISH_HEADERS,
+	FINISH_SLOTS,
+	FINISH_CACHEABLE,
+	FINISH_GSEQ,
+};
+
+enum
+{
+	CTX_PARAMS = 6
+};
+
+/* One request to a routed function; in the request's memory. */
+struct call
+{
+	struct request *request;
+	struct route_table *table;
+	const struct route *route;
+	const char **values;
+	const char *ctx[CTX_PARAMS];
+	char timeout[16];
+	struct pool_query query;
+	uint64_t sent_us;
+	uint8_t key[CACHE_KEY];
+	enum cache_verdict verdict;
+	bool owes_put; /* others wait for cache_put or cache_abandon of the key */
+};
+
+/* --- who asks --- */
+
+static void
+refuse_token(struct request *request, bool given, const struct token *token)
+{
+	if (!given)
+		http_problem(request, 401, "unauthenticated", "Sign in first.", NULL, NULL);
+	else if (token->expires > 0 && token->expires <= (long) time(NULL))
+		http_problem(request, 401, "token_expired", "The access token has expired.", NULL, NULL);
+	else
+		http_problem(request, 401, "unauthenticated", "The access token is not valid.", NULL, NULL);
+}
+
+bool
+call_authenticate(struct request *request)
+{
+	h2o_iovec_t header = http_request_header(request, "authorization");
+	struct token token;
+	bool bearer = header.len > 7 && h2o_lcstris(header.base, 7, H2O_STRLIT("bearer "));
+	size_t skip = 7;
+
+	memset(&token, 0, sizeof token);
+	while (bearer && skip < header.len && header.base[skip] == ' ')
+		skip++;
+	if (!bearer || !token_check(header.base + skip, header.len - skip, &token))
+	{
+		refuse_token(request, bearer, &token);
+		return false;
+	}
+	request->org = http_copy(request, token.org, strlen(token.org));
+	request->member = http_copy(request, token.member, strlen(token.member));
+	request->session = http_copy(request, token.session, strlen(token.session));
+	request->role = http_copy(request, token.role, strlen(token.role));
+	return true;
+}
+
+/* --- the answer --- */
+
+static void
+finish_call(struct call *call)
+{
+	struct request *request = call->request;
+
+	route_release(call->table);
+	http_release(request);
+}
+
+static void
+privacy_headers(const struct call *call)
+{
+	if (call->route->read_only)
+		http_header(call->request, "cache-control", "private, no-cache");
+	http_header(call->request, "vary", "Authorization, Origin");
+}
+
+/* Further headers that the function asked for: a JSON object of strings. */
+static void
+function_headers(struct request *request, struct pool_value headers)
+{
+	json_t *object = headers.base ? json_loadb(headers.base, headers.len, 0, NULL) : NULL;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(
+		object,
+		name,
+		value) if (json_is_string(value) && name[0] != '\0' &&
+				   strspn(name,
+						  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") ==
+					   strlen(name)) http_header(request, name, json_string_value(value));
+	json_decref(object);
+}
+
+/* Hash of a body as a weak tag. */
+static void
+hash_tag(const char *body, size_t len, char out[33])
+{
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+
+	SHA256((const unsigned char *) body, len, digest);
+	text_hex(digest, 16, out);
+}
+
+/* Sends a body that came from the database or the cache. */
+static void
+send_body(const struct call *call, int status, const char *etag, const char *gseq, const char *body,
+		  size_t len)
+{
+	struct request *request = call->request;
+	char tag[33];
+
+	privacy_headers(call);
+	if (gseq)
+		http_header(request, "x-saleshub-seq", gseq);
+	if (etag)
+		http_reply_etag(request, status, etag, false, body, len);
+	else if (call->route->read_only && status == 200)
+	{
+		hash_tag(body, len, tag);
+		http_reply_etag(request, status, tag, true, body, len);
+	}
+	else
+		http_reply(request, status, NULL, body, len);
+}
+
+static const char *
+text_of(const struct call *call, struct pool_value value)
+{
+	return value.base ? http_copy(call->request, value.base, value.len) : NULL;
+}
+
+static void
+answer(struct call *call, const struct pool_result *result)
+{
+	struct request *request = call->request;
+	struct pool_value body = pool_value(result, STEP_CALL, 0, 0);
+	struct pool_value status_value = pool_value(result, STEP_FINISH, 0, FINISH_STATUS);
+	const char *location = text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_LOCATION));
+	int status =
+		status_value.base ? (int) strtol(status_value.base, NULL, 10) : call->route->success;
+
+	if (!body.base && status != 204)
+	{
+		http_problem(request, 404, "not_found", "There is no such record.", NULL, NULL);
+		return;
+	}
+	if (location)
+		http_header(request, "location", location);
+	function_headers(request, pool_value(result, STEP_FINISH, 0, FINISH_HEADERS));
+	if (status == 204)
+		body = (struct pool_value){ NULL, 0 };
+	send_body(call,
+			  status,
+			  text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_ETAG)),
+			  text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_GSEQ)),
+			  body.base,
+			  body.len);
+}
+
+/* --- the cache --- */
+
+static int64_t
+integer_of(struct pool_value value)
+{
+	int64_t integer = 0;
+
+	return value.base && text_integer(value.base, value.len, &integer) ? integer : 0;
+}
+
+/* Remembers what ctx() said of the session and of the routes. */
+static void
+note_context(const struct call *call, const struct pool_result *result)
+{
+	struct cache_session session = { .known = true };
+
+	if (pool_rows(result, STEP_CTX) != 1)
+		return;
+	route_seen_epoch(integer_of(pool_value(result, STEP_CTX, 0, CTX_ROUTE_EPOCH)));
+	if (!call->request->session)
+		return;
+	session.stamp.boot = integer_of(pool_value(result, STEP_CTX, 0, CTX_BOOT));
+	session.stamp.asof = integer_of(pool_value(result, STEP_CTX, 0, CTX_ASOF));
+	session.slots[0] = (uint32_t) integer_of(pool_value(result, STEP_CTX, 0, CTX_SESSION_SLOT));
+	session.slots[1] = (uint32_t) integer_of(pool_value(result, STEP_CTX, 0, CTX_MEMBER_SLOT));
+	stamp_note(call->request->session, &session);
+}
+
+/* The slots of finish() in text form: \x and eight digits each, network order. */
+static bool
+read_slots(struct pool_value value, uint32_t slots[CACHE_MAX_SLOTS], uint16_t *n)
+{
+	size_t count = value.len > 2 ? (value.len - 2) / 8 : 0;
+
+	if (!value.base || value.len < 2 || (value.len - 2) % 8 != 0 || count > CACHE_MAX_SLOTS)
+		return false;
+	for (size_t i = 0; i < count; i++)
+	{
+		uint8_t b[4];
+
+		if (!text_unhex(value.base + 2 + i * 8, 8, b))
+			return false;
+		slots[i] = (uint32_t) b[0] << 24 | (uint32_t) b[1] << 16 | (uint32_t) b[2] << 8 | b[3];
+	}
+	*n = (uint16_t) count;
+	return true;
+}
+
+static bool
+store(const struct call *call, const struct pool_result *result)
+{
+	struct pool_value body = pool_value(result, STEP_CALL, 0, 0);
+	struct pool_value cacheable = pool_value(result, STEP_FINISH, 0, FINISH_CACHEABLE);
+	struct pool_value status = pool_value(result, STEP_FINISH, 0, FINISH_STATUS);
+	uint32_t slots[CACHE_MAX_SLOTS];
+	struct cache_entry entry = { .status = 200, .slots = slots };
+
+	if (!body.base || body.len > CACHE_MAX_BODY || !cacheable.base || cacheable.base[0] != 't' ||
+		status.base || call->route->success != 200 ||
+		pool_value(result, STEP_FINISH, 0, FINISH_HEADERS).base ||
+		pool_value(result, STEP_FINISH, 0, FINISH_LOCATION).base ||
+		!read_slots(pool_value(result, STEP_FINISH, 0, FINISH_SLOTS), slots, &entry.nslots))
+		return false;
+	entry.stamp.boot = integer_of(pool_value(result, STEP_CTX, 0, CTX_BOOT));
+	entry.stamp.asof = integer_of(pool_value(result, STEP_CTX, 0, CTX_ASOF));
+	entry.etag = text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_ETAG));
+	entry.gseq = text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_GSEQ));
+	entry.body = body.base;
+	entry.body_len = body.len;
+	if (entry.stamp.boot == 0)
+		return false;
+	cache_put(self->cache, call->key, &entry);
+	return true;
+}
+
+static void
+settle_cache(struct call *call, const struct pool_result *result)
+{
+	bool owed = call->owes_put;
+
+	call->owes_put = false;
+	if (!call->route->strict || !self->cache)
+		return;
+	if ((!result->ok || !store(call, result)) && owed)
+		cache_abandon(self->cache, call->key);
+}
+
+/* What makes two requests have the same answer. */
+static void
+make_key(struct call *call)
+{
+	const struct route *route = call->route;
+	struct text seed = { 0 };
+
+	text_printf(&seed,
+				"%d.%lld.%s.%s",
+				route->id,
+				(long long) route_epoch(call->table),
+				call->request->org ? call->request->org : "",
+				call->request->member ? call->request->member : "");
+	for (int i = 0; i < route->nargs; i++)
+	{
+		if (!call->values[i])
+			text_puts(&seed, ";-");
+		else
+			text_printf(&seed, ";%zu:%s", strlen(call->values[i]), call->values[i]);
+	}
+	SHA256((const unsigned char *) seed.base, seed.len, call->key);
+	text_free(&seed);
+}
+
+/* --- the query --- */
+
+static void
+on_answer(struct pool_query *query, const struct pool_result *result)
+{
+	struct call *call = H2O_STRUCT_FROM_MEMBER(struct call, query, query);
+	struct request *request = call->request;
+
+	metric_request_query(call->route->metric, text_clock_us() - call->sent_us);
+	if (result->ok)
+		note_context(call, result);
+	settle_cache(call, result);
+	if (result->ok)
+		answer(call, result);
+	else
+	{
+		request->cache_status = NULL;
+		http_query_problem(request, result);
+	}
+	finish_call(call);
+}
+
+static void
+ask_database(struct call *call)
+{
+	static const char ctx_sql[] = "SELECT * FROM saleshub.ctx($1::uuid, $2::uuid, $3::text, "
+								  "$4::boolean, $5::integer, $6::boolean)";
+	static const char finish_sql[] = "SELECT * FROM saleshub.finish()";
+	const struct route *route = call->route;
+	struct pool_query *query = &call->query;
+	bool record = route->strict && self->cache;
+
+	snprintf(call->timeout, sizeof call->timeout, "%u", route->timeout_ms);
+	call->ctx[0] = call->request->org;
+	call->ctx[1] = call->request->session;
+	call->ctx[2] = call->request->id;
+	call->ctx[3] = route->read_only ? "t" : "f";
+	call->ctx[4] = call->timeout;
+	call->ctx[5] = record ? "t" : "f";
+	query->steps[STEP_CTX] = (struct pool_step){
+		.name = "ctx", .sql = ctx_sql, .nparams = CTX_PARAMS, .values = call->ctx
+	};
+	query->steps[STEP_CALL] = (struct pool_step){
+		.name = route->statement, .sql = route->sql, .nparams = route->nargs, .values = call->values
+	};
+	query->steps[STEP_FINISH] = (struct pool_step){ .name = "finish", .sql = finish_sql };
+	query->nsteps = STEPS;
+	query->lane = route->read_only ? POOL_READ : POOL_WRITE;
+	query->timeout_ms = route->timeout_ms;
+	query->retry = route->read_only;
+	query->on_done = on_answer;
+	call->sent_us = text_clock_us();
+	pool_send(self->pool, query);
+}
+
+static void
+on_cache(void *data, enum cache_verdict verdict, const struct cache_entry *entry)
+{
+	static const char *const words[] = { "hit", "fwd=miss", "fwd=stale", "fwd=bypass" };
+	struct call *call = data;
+	struct request *request = call->request;
+
+	call->verdict = verdict;
+	request->cache_status = words[verdict];
+	metric_request_cache(call->route->metric, (enum metric_cache) verdict);
+	if (!entry)
+	{
+		call->owes_put = verdict == CACHE_MISS || verdict == CACHE_STALE;
+		ask_database(call);
+		return;
+	}
+	metric_hit_time(text_clock_us() - request->started);
+	send_body(call, entry->status, entry->etag, entry->gseq, entry->body, entry->body_len);
+	finish_call(call);
+}
+
+static bool
+wants_fresh(struct request *request)
+{
+	h2o_iovec_t control = http_request_header(request, "cache-control");
+
+	return control.len >= 8 && memmem(control.base, control.len, "no-cache", 8);
+}
+
+static void
+ask_cache(struct call *call)
+{
+	struct cache_session session;
+
+	if (!self->cache || wants_fresh(call->request))
+	{
+		on_cache(call, CACHE_BYPASS, NULL);
+		return;
+	}
+	make_key(call);
+	if (!call->route->session)
+	{
+		cache_get(self->cache, call->key, NULL, on_cache, call);
+		return;
+	}
+	session = stamp_of(call->request->session);
+	cache_get(self->cache, call->key, &session, on_cache, call);
+}
+
+void
+call_run(struct request *request, const struct route_match *match)
+{
+	const struct route *route = match->route;
+	struct call *call;
+	const char **values;
+
+	if (route->session && !call_authenticate(request))
+	{
+		route_release(match->table);
+		return;
+	}
+	http_keep(request);
+	call = http_alloc(request, sizeof *call);
+	values = http_alloc(request, (size_t) (route->nargs + 1) * sizeof *values);
+	call->request = request;
+	call->table = match->table;
+	call->route = route;
+	call->values = values;
+	if (!args_read(request, match, values))
+		finish_call(call);
+	else if (route->strict)
+		ask_cache(call);
+	else
+		ask_database(call);
+}

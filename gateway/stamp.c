@@ -1,0 +1,73 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "stamp.h"
+
+enum
+{
+	SETS = 1024,
+	WAYS = 4
+};
+
+struct entry
+{
+	char session[37];
+	uint64_t used; /* order of use, 0: free */
+	struct cache_session stamp;
+};
+
+static __thread struct entry *entries;
+static __thread uint64_t tick;
+
+static struct entry *
+set_of(const char *session)
+{
+	uint64_t h = 1469598103934665603u;
+
+	if (!entries)
+	{
+		entries = calloc((size_t) SETS * WAYS, sizeof *entries);
+		if (!entries)
+			abort();
+	}
+	while (*session)
+		h = (h ^ (unsigned char) *session++) * 1099511628211u;
+	return entries + (h >> 32) % SETS * WAYS;
+}
+
+struct cache_session
+stamp_of(const char *session)
+{
+	struct entry *set = set_of(session);
+
+	for (int i = 0; i < WAYS; i++)
+	{
+		if (set[i].used > 0 && strcmp(set[i].session, session) == 0)
+		{
+			set[i].used = ++tick;
+			return set[i].stamp;
+		}
+	}
+	return (struct cache_session){ .known = false };
+}
+
+void
+stamp_note(const char *session, const struct cache_session *stamp)
+{
+	struct entry *set = set_of(session);
+	struct entry *place = set;
+
+	for (int i = 0; i < WAYS; i++)
+	{
+		if (set[i].used > 0 && strcmp(set[i].session, session) == 0)
+		{
+			place = &set[i];
+			break;
+		}
+		if (set[i].used < place->used)
+			place = &set[i];
+	}
+	strncpy(place->session, session, sizeof place->session - 1);
+	place->used = ++tick;
+	place->stamp = *stamp;
+}
