@@ -27,7 +27,7 @@ done
 for file in test/*/*; do
 	[[ -f $file ]] || continue
 	case $file in
-		test/regress/*.sql | test/isolation/*.spec | test/pgtap/*.sql | test/tap/*.sh | test/tap/*.pl) ;;
+		test/regress/*.sql | test/isolation/*.spec | test/pgtap/*.sql | test/tap/*.sh | test/tap/*.bash | test/tap/*.pl) ;;
 		test/unit/*.[ch] | test/gateway/*.test.mjs | test/browser/*.test.mjs | test/fault/*.test.mjs) ;;
 		test/lib/* | test/check/* | test/node_modules/*) ;;
 		*)
