@@ -88,7 +88,7 @@ BEGIN
         IF stage_id IS NULL THEN
             faults := saleshub.fault(
                 CASE WHEN deal ->> 'pipeline_id' IS NULL THEN '/stage_id' ELSE '/pipeline_id' END,
-                'not_found', format('the pipeline has no stage of kind "%s"', wanted));
+                'not_found', format('has no stage of kind "%s"', wanted));
             RETURN;
         END IF;
     END IF;

@@ -249,7 +249,10 @@ BEGIN
     RETURN jsonb_strip_nulls(jsonb_build_object(
         'name', field -> 'name', 'type', kind,
         'sql', saleshub.field_column(field),
-        'exists', field -> 'filter',
+        'exists', CASE WHEN field ? 'linked' THEN format(
+            'EXISTS (SELECT FROM crm.activity_link l WHERE l.org_id = t.org_id'
+            ' AND l.activity_id = t.activity_id AND l.entity = %L AND l.entity_id = %%s)',
+            field ->> 'linked') END,
         'cast', saleshub.field_cast(kind),
         'schema', CASE kind
             WHEN 'integer' THEN '{"type": "integer"}'

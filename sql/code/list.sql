@@ -13,7 +13,7 @@ CREATE FUNCTION saleshub.cursor_decode(cursor_ text) RETURNS jsonb
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    IF cursor_ !~ '^[A-Za-z0-9_-]{4,4000}$' THEN
+    IF cursor_ !~ '^[A-Za-z0-9_-]+$' OR length(cursor_) > 4000 THEN
         RETURN NULL;
     END IF;
     RETURN convert_from(
@@ -148,7 +148,7 @@ DECLARE
                  ->> op;
     kind text := filter ->> 'type';
     items text[] := saleshub.filter_values(filter, op, value);
-    nothing boolean := items = '{NULL}' OR items = '{null}' AND kind NOT IN ('text', 'tags');
+    nothing boolean := items = ARRAY[NULL::text] OR items = ARRAY['null'] AND kind NOT IN ('text', 'tags');
     col text := filter ->> 'sql';
     among text;
 BEGIN
