@@ -49,7 +49,7 @@ BEGIN
     IF NEW.type IS NULL THEN
         faults := faults || saleshub.fault('/type', 'required', 'is required');
     ELSIF NEW.type NOT IN ('task', 'call', 'meeting', 'email', 'note') THEN
-        faults := faults || saleshub.fault('/type', 'enum', 'is not a type of activity');
+        faults := faults || saleshub.fault('/type', 'not_allowed', 'is not a type of activity');
     END IF;
     IF NEW.subject IS NULL THEN
         faults := faults || saleshub.fault('/subject', 'required', 'is required');
@@ -77,7 +77,7 @@ DECLARE
     faults jsonb;
 BEGIN
     IF NEW.entity NOT IN ('lead', 'contact', 'company', 'deal') THEN
-        faults := saleshub.fault('/links', 'enum', format('cannot be to a "%s"', NEW.entity));
+        faults := saleshub.fault('/links', 'not_allowed', format('cannot be to a "%s"', NEW.entity));
     ELSE
         faults := saleshub.reference_faults(NEW.org_id, '/links', NEW.entity, NEW.entity_id);
     END IF;

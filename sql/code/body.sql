@@ -81,17 +81,17 @@ BEGIN
             bad := bad || saleshub.fault(pointer, 'too_short', format(
                 'must have at least %s characters', schema ->> 'minLength'));
         ELSIF schema ? 'format' AND NOT saleshub.format_ok(schema ->> 'format', string) THEN
-            bad := bad || saleshub.fault(pointer, 'format', format(
+            bad := bad || saleshub.fault(pointer, 'invalid_format', format(
                 'must be a valid %s', schema ->> 'format'));
-        ELSIF schema ? 'x-money' AND string !~ '^-?\d{1,15}(\.\d{1,6})?$' THEN
-            bad := bad || saleshub.fault(pointer, 'format', 'must be a decimal number');
+        ELSIF schema ->> '$comment' = 'decimal' AND string !~ '^-?\d{1,15}(\.\d{1,6})?$' THEN
+            bad := bad || saleshub.fault(pointer, 'invalid_format', 'must be a decimal number');
         END IF;
     ELSIF kind = 'number' THEN
         IF string::numeric < (schema ->> 'minimum')::numeric THEN
-            bad := bad || saleshub.fault(pointer, 'minimum', format(
+            bad := bad || saleshub.fault(pointer, 'too_small', format(
                 'must be at least %s', schema ->> 'minimum'));
         ELSIF string::numeric > coalesce((schema ->> 'maximum')::numeric, 1e15) THEN
-            bad := bad || saleshub.fault(pointer, 'maximum', format(
+            bad := bad || saleshub.fault(pointer, 'too_large', format(
                 'must be at most %s', coalesce(schema ->> 'maximum', '1000000000000000')));
         END IF;
     END IF;
@@ -114,10 +114,10 @@ DECLARE
     bad jsonb := '[]';
 BEGIN
     IF NOT saleshub.schema_type_ok(types, value) THEN
-        RETURN saleshub.fault(pointer, 'type', 'must be ' || (
+        RETURN saleshub.fault(pointer, 'invalid_type', 'must be ' || (
             SELECT string_agg(t, ' or ') FROM jsonb_array_elements_text(types) t));
     ELSIF schema ? 'enum' AND NOT schema -> 'enum' @> jsonb_build_array(value) THEN
-        RETURN saleshub.fault(pointer, 'enum', 'must be one of ' || (
+        RETURN saleshub.fault(pointer, 'not_allowed', 'must be one of ' || (
             SELECT string_agg(t, ', ') FROM jsonb_array_elements_text(schema -> 'enum') t));
     END IF;
 
@@ -139,8 +139,8 @@ BEGIN
                             saleshub.pointer(pointer, member));
                     END IF;
                 ELSIF schema -> 'additionalProperties' = 'false' THEN
-                    bad := bad || saleshub.fault(saleshub.pointer(pointer, member), 'unknown',
-                                                 'is not a member that can be written');
+                    bad := bad || saleshub.fault(saleshub.pointer(pointer, member), 'unknown_member',
+                                                 'is not known here');
                 END IF;
             END LOOP;
         WHEN 'array' THEN

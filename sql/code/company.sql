@@ -37,6 +37,7 @@ CREATE FUNCTION saleshub.company_check() RETURNS trigger
 AS $$
 DECLARE
     fresh boolean := TG_OP = 'INSERT';
+    phone record;
     faults jsonb := '[]';
 BEGIN
     NEW.name := saleshub.clean(NEW.name);
@@ -65,13 +66,10 @@ BEGIN
     IF NOT saleshub.domain_ok(NEW.domain) THEN
         faults := faults || saleshub.fault('/domain', 'invalid', 'is not a domain name');
     END IF;
-    NEW.phone := saleshub.clean(NEW.phone);
-    IF NEW.phone IS NOT NULL AND (fresh OR NEW.phone IS DISTINCT FROM OLD.phone) THEN
-        NEW.phone := saleshub.phone_normal(NEW.phone,
-                                           saleshub.row_country(NEW.org_id, NEW.country));
-        IF NEW.phone IS NULL THEN
-            faults := faults || saleshub.fault('/phone', 'invalid', 'is not a telephone number');
-        END IF;
+    IF fresh OR NEW.phone IS DISTINCT FROM OLD.phone THEN
+        phone := saleshub.phone_check(NEW.org_id, NEW.phone, NEW.country);
+        NEW.phone := phone.number;
+        faults := faults || phone.faults;
     END IF;
     faults := faults || saleshub.revenue_faults(NEW.annual_revenue, NEW.annual_revenue_currency,
                                                 NEW.employees);
@@ -107,7 +105,7 @@ CREATE FUNCTION saleshub.revenue_faults(revenue numeric, currency text, employee
                                 'is not a currency code of three letters')
             ELSE '[]' END
         || CASE WHEN employees < 0
-            THEN saleshub.fault('/employees', 'minimum', 'must be at least 0') ELSE '[]' END;
+            THEN saleshub.fault('/employees', 'too_small', 'must be at least 0') ELSE '[]' END;
 COMMENT ON FUNCTION saleshub.revenue_faults(numeric, text, integer) IS
     'Faults in what a lead or company says about its size.';
 

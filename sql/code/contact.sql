@@ -38,12 +38,12 @@ CREATE FUNCTION saleshub.contact_check() RETURNS trigger
 AS $$
 DECLARE
     fresh boolean := TG_OP = 'INSERT';
+    phone record;
     faults jsonb := '[]';
 BEGIN
     NEW.first_name := saleshub.clean(NEW.first_name);
     NEW.last_name := saleshub.clean(NEW.last_name);
     NEW.email := lower(saleshub.clean(NEW.email));
-    NEW.phone := saleshub.clean(NEW.phone);
     NEW.title := saleshub.clean(NEW.title);
     NEW.tags := saleshub.tags_normal(NEW.tags);
     NEW.custom := coalesce(NEW.custom, '{}');
@@ -58,11 +58,10 @@ BEGIN
     IF (fresh OR NEW.email IS DISTINCT FROM OLD.email) AND NOT saleshub.email_ok(NEW.email) THEN
         faults := faults || saleshub.fault('/email', 'invalid', 'is not an e-mail address');
     END IF;
-    IF NEW.phone IS NOT NULL AND (fresh OR NEW.phone IS DISTINCT FROM OLD.phone) THEN
-        NEW.phone := saleshub.phone_normal(NEW.phone, saleshub.row_country(NEW.org_id, NULL));
-        IF NEW.phone IS NULL THEN
-            faults := faults || saleshub.fault('/phone', 'invalid', 'is not a telephone number');
-        END IF;
+    IF fresh OR NEW.phone IS DISTINCT FROM OLD.phone THEN
+        phone := saleshub.phone_check(NEW.org_id, NEW.phone, NULL);
+        NEW.phone := phone.number;
+        faults := faults || phone.faults;
     END IF;
     IF fresh OR NEW.owner_id IS DISTINCT FROM OLD.owner_id THEN
         faults := faults || saleshub.reference_faults(NEW.org_id, '/owner_id', 'member',

@@ -154,6 +154,40 @@ $$;
 COMMENT ON FUNCTION saleshub.org_day(uuid, timestamptz) IS
     'The day of an instant where the organisation is.';
 
+CREATE FUNCTION saleshub.deal_term(status text, opened timestamptz, closed timestamptz,
+                                   was_status text, was_closed timestamptz,
+                                   OUT opened_at timestamptz, OUT closed_at timestamptz,
+                                   OUT faults jsonb)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    given boolean := closed IS DISTINCT FROM was_closed;
+BEGIN
+    faults := '[]';
+    opened_at := coalesce(opened, now());
+    IF status = 'open' THEN
+        IF given AND closed IS NOT NULL THEN
+            faults := saleshub.fault('/closed_at', 'invalid', 'goes with a won or lost deal only');
+        END IF;
+        RETURN;
+    END IF;
+
+    closed_at := CASE WHEN closed IS NULL OR NOT given AND status IS DISTINCT FROM was_status
+                 THEN now() ELSE closed END;
+    -- A deal recorded after the fact, without saying when it began, did not begin today.
+    IF was_status IS NULL AND opened_at = now() THEN
+        opened_at := least(opened_at, closed_at);
+    END IF;
+    IF closed_at < opened_at THEN
+        faults := saleshub.fault('/closed_at', 'invalid', 'is before opened_at');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.deal_term(text, timestamptz, timestamptz, text, timestamptz) IS
+    'When a deal began and ended: it ends when it is won or lost, now unless given; was_* is what the
+row said before, NULL for a new deal.';
+
 CREATE FUNCTION saleshub.deal_check() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -161,6 +195,7 @@ AS $$
 DECLARE
     fresh boolean := TG_OP = 'INSERT';
     place record;
+    term record;
     faults jsonb := '[]';
 BEGIN
     NEW.name := saleshub.clean(NEW.name);
@@ -171,7 +206,6 @@ BEGIN
     NEW.custom := coalesce(NEW.custom, '{}');
     NEW.currency := coalesce(upper(saleshub.clean(NEW.currency)),
                              saleshub.org_currency(NEW.org_id));
-    NEW.opened_at := coalesce(NEW.opened_at, now());
 
     IF NEW.name IS NULL THEN
         faults := faults || saleshub.fault('/name', 'required', 'is required');
@@ -193,7 +227,7 @@ BEGIN
        OR NEW.pipeline_id IS DISTINCT FROM OLD.pipeline_id
     THEN
         IF NEW.status IS NOT NULL AND NEW.status NOT IN ('open', 'won', 'lost') THEN
-            faults := faults || saleshub.fault('/status', 'enum', 'is not a status of deals');
+            faults := faults || saleshub.fault('/status', 'not_allowed', 'is not a status of deals');
         ELSE
             place := saleshub.deal_place(
                 jsonb_build_object('org_id', NEW.org_id, 'pipeline_id', NEW.pipeline_id,
@@ -215,28 +249,12 @@ BEGIN
     NEW.probability := CASE NEW.status WHEN 'won' THEN 100 WHEN 'lost' THEN 0
                        ELSE coalesce(NEW.probability, 0) END;
 
-    IF NEW.status <> 'open' THEN
-        IF NEW.closed_at IS NULL OR NOT fresh AND NEW.status <> OLD.status
-                                    AND NEW.closed_at IS NOT DISTINCT FROM OLD.closed_at
-        THEN
-            NEW.closed_at := now();
-        END IF;
-        IF fresh AND NEW.opened_at = now() THEN
-            NEW.opened_at := least(NEW.opened_at, NEW.closed_at);
-        END IF;
-        IF NEW.closed_at < NEW.opened_at THEN
-            faults := faults || saleshub.fault('/closed_at', 'invalid', 'is before opened_at');
-        END IF;
-    ELSIF fresh OR NEW.closed_at IS NOT DISTINCT FROM OLD.closed_at THEN
-        IF fresh AND NEW.closed_at IS NOT NULL THEN
-            faults := faults || saleshub.fault('/closed_at', 'invalid',
-                                               'goes with a won or lost deal only');
-        END IF;
-        NEW.closed_at := NULL;
-    ELSIF NEW.closed_at IS NOT NULL THEN
-        faults := faults || saleshub.fault('/closed_at', 'invalid',
-                                           'goes with a won or lost deal only');
-    END IF;
+    term := saleshub.deal_term(NEW.status, NEW.opened_at, NEW.closed_at,
+                               CASE WHEN NOT fresh THEN OLD.status END,
+                               CASE WHEN NOT fresh THEN OLD.closed_at END);
+    NEW.opened_at := term.opened_at;
+    NEW.closed_at := term.closed_at;
+    faults := faults || term.faults;
 
     IF fresh OR ROW(NEW.owner_id, NEW.company_id, NEW.contact_id, NEW.lead_id)
                 IS DISTINCT FROM ROW(OLD.owner_id, OLD.company_id, OLD.contact_id, OLD.lead_id)

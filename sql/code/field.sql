@@ -155,9 +155,9 @@ BEGIN
         WHEN 'date' THEN '{"type": "string", "format": "date"}'
         WHEN 'timestamp' THEN '{"type": "string", "format": "date-time"}'
         WHEN 'money' THEN '{
-            "type": ["number", "string", "object"], "x-money": true,
+            "type": ["number", "string", "object"], "$comment": "decimal",
             "properties": {
-                "amount": {"type": ["number", "string"], "x-money": true},
+                "amount": {"type": ["number", "string"], "$comment": "decimal"},
                 "currency": {"type": "string", "minLength": 3, "maxLength": 3}},
             "required": ["amount"], "additionalProperties": false}'
         WHEN 'consent' THEN '{
@@ -259,9 +259,9 @@ BEGIN
             WHEN 'number' THEN '{"type": "number"}'
             WHEN 'money' THEN '{"type": "number"}'
             WHEN 'boolean' THEN '{"type": "boolean"}'
-            WHEN 'uuid' THEN '{"type": "string", "format": "uuid"}'
-            WHEN 'date' THEN '{"type": "string", "format": "date"}'
-            WHEN 'timestamp' THEN '{"type": "string", "format": "date-time"}'
+            WHEN 'uuid' THEN '{"type": "string", "description": "a UUID, or null"}'
+            WHEN 'date' THEN '{"type": "string", "description": "a date, or null"}'
+            WHEN 'timestamp' THEN '{"type": "string", "description": "a date or time, or null"}'
             WHEN 'enum' THEN jsonb_build_object('type', 'string', 'enum', field -> 'values')
             ELSE '{"type": "string"}' END::jsonb));
 END;

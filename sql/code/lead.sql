@@ -52,6 +52,7 @@ AS $$
 DECLARE
     fresh boolean := TG_OP = 'INSERT';
     converting boolean := current_setting('saleshub.converting', true) IS NOT DISTINCT FROM 'on';
+    phone record;
     faults jsonb := '[]';
 BEGIN
     IF NOT fresh AND NOT converting AND OLD.status = 'converted' THEN
@@ -66,7 +67,6 @@ BEGIN
     NEW.first_name := saleshub.clean(NEW.first_name);
     NEW.last_name := saleshub.clean(NEW.last_name);
     NEW.email := lower(saleshub.clean(NEW.email));
-    NEW.phone := saleshub.clean(NEW.phone);
     NEW.company_name := saleshub.clean(NEW.company_name);
     NEW.title := saleshub.clean(NEW.title);
     NEW.website := saleshub.clean(NEW.website);
@@ -88,7 +88,7 @@ BEGIN
     END IF;
     IF NEW.status NOT IN ('new', 'working', 'nurturing', 'qualified', 'unqualified', 'converted')
     THEN
-        faults := faults || saleshub.fault('/status', 'enum', 'is not a status of leads');
+        faults := faults || saleshub.fault('/status', 'not_allowed', 'is not a status of leads');
     ELSIF NEW.status = 'converted' AND NOT converting THEN
         faults := faults || saleshub.fault('/status', 'read_only',
                                            'becomes converted by converting the lead only');
@@ -105,12 +105,10 @@ BEGIN
     IF NOT saleshub.website_ok(NEW.website) THEN
         faults := faults || saleshub.fault('/website', 'invalid', 'is not a web address');
     END IF;
-    IF NEW.phone IS NOT NULL AND (fresh OR NEW.phone IS DISTINCT FROM OLD.phone) THEN
-        NEW.phone := saleshub.phone_normal(NEW.phone,
-                                           saleshub.row_country(NEW.org_id, NEW.country));
-        IF NEW.phone IS NULL THEN
-            faults := faults || saleshub.fault('/phone', 'invalid', 'is not a telephone number');
-        END IF;
+    IF fresh OR NEW.phone IS DISTINCT FROM OLD.phone THEN
+        phone := saleshub.phone_check(NEW.org_id, NEW.phone, NEW.country);
+        NEW.phone := phone.number;
+        faults := faults || phone.faults;
     END IF;
     IF fresh OR NEW.owner_id IS DISTINCT FROM OLD.owner_id THEN
         faults := faults || saleshub.reference_faults(NEW.org_id, '/owner_id', 'member',

@@ -142,6 +142,25 @@ $$;
 COMMENT ON FUNCTION saleshub.row_country(uuid, text) IS
     'The country by which a row''s phone number is read: its own when known, else the organisation''s.';
 
+CREATE FUNCTION saleshub.phone_check(org_id uuid, phone text, country text,
+                                     OUT number text, OUT faults jsonb)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    faults := '[]';
+    IF saleshub.clean(phone) IS NOT NULL THEN
+        number := saleshub.phone_normal(saleshub.clean(phone),
+                                        saleshub.row_country(org_id, country));
+        IF number IS NULL THEN
+            faults := saleshub.fault('/phone', 'invalid', 'is not a telephone number');
+        END IF;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.phone_check(uuid, text, text) IS
+    'The normal form of a row''s phone number, or its fault.';
+
 CREATE FUNCTION saleshub.org_currency(org_id uuid) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -169,16 +188,14 @@ DECLARE
     codes text[] := ARRAY(SELECT DISTINCT f ->> 'code' FROM jsonb_array_elements(faults) f);
 BEGIN
     PERFORM saleshub.raise(
-        CASE WHEN codes = '{required}' THEN '23502'
-             WHEN codes = '{not_found}' THEN '23503'
-             ELSE '23514' END,
+        CASE WHEN codes = '{required}' THEN '23502' ELSE '23514' END,
         format('invalid %s: %s %s', noun, ltrim(faults -> 0 ->> 'pointer', '/'),
                faults -> 0 ->> 'detail'),
         jsonb_build_object('code', 'invalid_body', 'errors', faults));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.refuse_row(text, jsonb) IS
-    'Raises all faults of a row at once: 23502, 23503 or 23514 by what they are.';
+    'Raises all faults of a row at once: 23502 when something is missing only, else 23514.';
 
 CREATE FUNCTION saleshub.reference_faults(org_id uuid, pointer text, entity text, id uuid)
     RETURNS jsonb

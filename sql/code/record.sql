@@ -152,7 +152,8 @@ BEGIN
     IF found_row IS NULL THEN
         PERFORM saleshub.record_missing(meta ->> 'noun', id);
     END IF;
-    PERFORM saleshub.reply(etag => found_row ->> 0);
+    -- What is included has versions of its own, of which the tag would know nothing.
+    PERFORM saleshub.reply(etag => CASE WHEN include IS NULL THEN found_row ->> 0 END);
     RETURN found_row -> 1;
 END;
 $$;
