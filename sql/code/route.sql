@@ -97,7 +97,8 @@ AS $$
                 ELSE s.wire END,
            s.type, s.required,
            saleshub.route_type_schema(s.type)
-               || coalesce(route_args.args -> s.name, route_args.args -> s.wire, '{}'),
+               || coalesce(route_args.args -> s.name, route_args.args -> s.wire,
+                           CASE s.source WHEN 'body' THEN route_args.args -> 'body' END, '{}'),
            -- an argument that the request does not give has the function's default
            CASE WHEN s.preset IS NULL OR s.preset LIKE 'NULL::%' THEN
                     format('$%s::%s', s.n, format_type(s.type, NULL))
@@ -115,6 +116,7 @@ CREATE FUNCTION saleshub.route(
     args jsonb DEFAULT NULL, role text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
+<<route>>
 DECLARE
     method CONSTANT text := upper(split_part(route.spec, ' ', 1));
     path CONSTANT text := split_part(route.spec, ' ', 2);
@@ -151,7 +153,7 @@ BEGIN
     SELECT string_agg(k, ', ') INTO missing
       FROM jsonb_object_keys(coalesce(route.args, '{}')) k
      WHERE NOT EXISTS (SELECT FROM saleshub.route_args(oid, method, path, NULL) a
-                        WHERE k IN (a.name, a.wire));
+                        WHERE k IN (a.name, a.wire) OR k = 'body' AND a.source = 'body');
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'route %: args names %, which % does not have', route.spec, missing,
             route.func USING ERRCODE = 'invalid_parameter_value';
