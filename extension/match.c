@@ -40,12 +40,12 @@ static const char *const free_domains[] = {
 
 /* Words at the end of a company's name that say its legal form; sorted, for bsearch. */
 static const char *const legal_forms[] = {
-	"ab",	   "ag",		   "and",		  "aps",  "as",	  "asa", "bv",		"bvba",	 "co",
-	"company", "corp",		   "corporation", "doo",  "ev",	  "gbr", "gmbh",	"group", "holding",
-	"inc",	   "incorporated", "kft",		  "kg",	  "kgaa", "kk",	 "limited", "llc",	 "llp",
-	"lp",	   "ltd",		   "mbh",		  "nv",	  "ohg",  "oy",	 "oyj",		"plc",	 "pte",
-	"pty",	   "pvt",		   "sa",		  "sarl", "sas",  "sau", "se",		"sl",	 "slu",
-	"spa",	   "spzoo",		   "srl",		  "sro",  "ug",	  "und",
+	"ab",	   "ag",   "and",		  "aps", "as",		"asa", "bv",   "bvba", "co",
+	"company", "corp", "corporation", "doo", "ev",		"gbr", "gmbh", "inc",  "incorporated",
+	"kft",	   "kg",   "kgaa",		  "kk",	 "limited", "llc", "llp",  "lp",   "ltd",
+	"mbh",	   "nv",   "ohg",		  "oy",	 "oyj",		"plc", "pte",  "pty",  "pvt",
+	"sa",	   "sarl", "sas",		  "sau", "se",		"sl",  "slu",  "spa",  "spzoo",
+	"srl",	   "sro",  "ug",		  "und",
 };
 
 static int

@@ -258,10 +258,11 @@ answer(const struct route_entry *entry)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* A lead that is seen but cannot be locked is one that the caller may only read. */
 static void
-check_may_route(bool found, bool visible, bool converted)
+check_may_route(bool locked, bool converted)
 {
-	if (!found && visible)
+	if (!locked)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("this lead may be read but not changed")));
@@ -271,7 +272,7 @@ check_may_route(bool found, bool visible, bool converted)
 
 /*
  * crm.lead_route(id uuid, dry_run boolean) returns jsonb: give the lead to the next member of
- * the pool, whoever owns it now, or only say who would get it. NULL when there is no such lead.
+ * the pool, whoever owns it now, or only say who would get it.
  */
 Datum
 sh_lead_route_call(PG_FUNCTION_ARGS)
@@ -285,11 +286,15 @@ sh_lead_route_call(PG_FUNCTION_ARGS)
 	pg_uuid_t org;
 
 	if (!sh_context_org(&org) || !find_lead(lead, false, &converted))
-		PG_RETURN_NULL();
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("lead %s not found",
+						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(lead)))),
+				 errdetail_internal("{\"code\": \"not_found\"}")));
 	if (!dry_run)
 	{
 		sh_score_share_rules(&org);
-		check_may_route(find_lead(lead, true, &converted), true, converted);
+		check_may_route(find_lead(lead, true, &converted), converted);
 	}
 	/* Called amidst an INSERT of leads, the statement counts on and writes the state. */
 	if (!dry_run)

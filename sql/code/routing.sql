@@ -14,7 +14,7 @@ CREATE FUNCTION crm.lead_route(id uuid, dry_run boolean DEFAULT false) RETURNS j
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS 'MODULE_PATHNAME', 'sh_lead_route_call';
 COMMENT ON FUNCTION crm.lead_route(uuid, boolean) IS
-    'Gives a lead to the next member of the active pool, whoever owns it now, and says why; with dry_run only says who would get it. NULL when there is no such lead';
+    'Gives a lead to the next member of the active pool, whoever owns it now, and says why; with dry_run only says who would get it';
 
 CREATE FUNCTION saleshub.routing_check() RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp

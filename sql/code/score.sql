@@ -90,8 +90,10 @@ COMMENT ON FUNCTION saleshub.score_rule_changed() IS
 CREATE FUNCTION crm.lead_score_get(id uuid) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    found jsonb;
 BEGIN
-    RETURN (
+    found := (
         SELECT jsonb_build_object(
                    'score', l.score,
                    'grade', l.grade,
@@ -109,10 +111,14 @@ BEGIN
           FROM crm.lead AS l
          WHERE l.org_id = saleshub.org_id() AND l.lead_id = lead_score_get.id
            AND l.deleted_at IS NULL);
+    IF found IS NULL THEN
+        PERFORM saleshub.record_missing('lead', id);
+    END IF;
+    RETURN found;
 END
 $$;
 COMMENT ON FUNCTION crm.lead_score_get(uuid) IS
-    'The score of a lead, the reasons that add up to it, and its latest hundred changes, newest first; NULL when there is no such lead';
+    'The score of a lead, the reasons that add up to it, and its latest hundred changes, newest first';
 
 CREATE FUNCTION crm.score_rules_get() RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
@@ -129,41 +135,52 @@ END
 $$;
 COMMENT ON FUNCTION crm.score_rules_get() IS 'The scoring rules in their order';
 
-CREATE FUNCTION saleshub.score_rules_check(rules jsonb) RETURNS void
+CREATE FUNCTION saleshub.score_rules_schema() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '{
+    "type": "object", "additionalProperties": false, "required": ["rules"],
+    "properties": {"rules": {"type": "array", "maxItems": 200, "items": {
+        "type": "object", "additionalProperties": false,
+        "required": ["label", "predicate", "points"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "label": {"type": "string", "minLength": 1, "maxLength": 200},
+            "predicate": {"type": "object"},
+            "points": {"type": "integer", "minimum": -100, "maximum": 100},
+            "active": {"type": "boolean"}}}}}}'::jsonb;
+COMMENT ON FUNCTION saleshub.score_rules_schema() IS 'JSON Schema of the body of crm.score_rules_put';
+
+CREATE FUNCTION saleshub.score_rules_check(body jsonb) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    errors jsonb := '[]';
+    faults jsonb := saleshub.schema_errors(saleshub.score_rules_schema(), body, '');
     rule jsonb;
     n bigint;
 BEGIN
-    FOR rule, n IN SELECT e, i - 1 FROM jsonb_array_elements(rules) WITH ORDINALITY AS r (e, i) LOOP
-        IF btrim(coalesce(rule ->> 'label', '')) = '' THEN
-            errors := errors || jsonb_build_object('pointer', format('/rules/%s/label', n),
-                'code', 'required', 'detail', 'A rule has a label.');
+    FOR rule, n IN
+        SELECT e, i - 1 FROM jsonb_array_elements(CASE WHEN jsonb_typeof(body -> 'rules') = 'array'
+                                                       THEN body -> 'rules' ELSE '[]' END)
+                             WITH ORDINALITY AS r (e, i)
+         WHERE jsonb_typeof(e) = 'object'
+    LOOP
+        IF NOT EXISTS (SELECT FROM crm.score_rule AS r
+                        WHERE r.org_id = saleshub.org_id()
+                          AND r.score_rule_id::text = lower(rule ->> 'id')) THEN
+            faults := faults || CASE WHEN rule ? 'id' THEN saleshub.fault(
+                format('/rules/%s/id', n), 'not_found', 'names no rule') ELSE '[]' END;
         END IF;
-        IF coalesce(jsonb_typeof(rule -> 'points'), '') <> 'number'
-           OR (rule ->> 'points')::numeric NOT BETWEEN -100 AND 100
-           OR (rule ->> 'points')::numeric % 1 <> 0 THEN
-            errors := errors || jsonb_build_object('pointer', format('/rules/%s/points', n),
-                'code', 'invalid', 'detail', 'Points are a whole number from -100 to 100.');
+        IF jsonb_typeof(rule -> 'predicate') = 'object' THEN
+            faults := faults || coalesce((
+                SELECT jsonb_agg(e || jsonb_build_object(
+                           'pointer', format('/rules/%s/predicate%s', n, e ->> 'pointer')))
+                  FROM jsonb_array_elements(saleshub.score_predicate_errors(rule -> 'predicate')) AS e),
+                '[]');
         END IF;
-        IF rule ? 'id' AND NOT EXISTS (
-            SELECT FROM crm.score_rule AS r
-             WHERE r.org_id = saleshub.org_id() AND r.score_rule_id::text = rule ->> 'id') THEN
-            errors := errors || jsonb_build_object('pointer', format('/rules/%s/id', n),
-                'code', 'not_found', 'detail', 'There is no rule with this id.');
-        END IF;
-        errors := errors || coalesce((
-            SELECT jsonb_agg(e || jsonb_build_object(
-                       'pointer', format('/rules/%s/predicate%s', n, e ->> 'pointer')))
-              FROM jsonb_array_elements(
-                       saleshub.score_predicate_errors(coalesce(rule -> 'predicate', 'null'))) AS e),
-            '[]');
     END LOOP;
-    IF errors <> '[]' THEN
+    IF faults <> '[]' THEN
         PERFORM saleshub.raise('22023', 'the scoring rules are not valid',
-            jsonb_build_object('code', 'invalid_rules', 'errors', errors));
+            jsonb_build_object('code', 'invalid_body', 'errors', faults));
     END IF;
 END
 $$;
@@ -174,11 +191,7 @@ CREATE FUNCTION crm.score_rules_put(body jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    IF coalesce(jsonb_typeof(body -> 'rules'), '') <> 'array' THEN
-        PERFORM saleshub.raise('22023', 'the scoring rules are missing',
-            '{"code": "invalid_rules", "errors": [{"pointer": "/rules", "code": "required", "detail": "An array of rules is needed."}]}');
-    END IF;
-    PERFORM saleshub.score_rules_check(body -> 'rules');
+    PERFORM saleshub.score_rules_check(body);
     -- One statement, so that the leads are scored anew once.
     WITH gone AS (
         DELETE FROM crm.score_rule AS r
@@ -244,18 +257,8 @@ BEGIN
     PERFORM saleshub.route('GET /v1/scoring/rules', 'crm.score_rules_get()',
         'List the scoring rules', 'scoring', cache => 'strict');
     PERFORM saleshub.route('PUT /v1/scoring/rules', 'crm.score_rules_put(jsonb)',
-        'Replace the scoring rules', 'scoring', role => 'manager', timeout_ms => 60000, args => '{
-        "body": {"schema": {
-            "type": "object", "additionalProperties": false, "required": ["rules"],
-            "properties": {"rules": {"type": "array", "maxItems": 200, "items": {
-                "type": "object", "additionalProperties": false,
-                "required": ["label", "predicate", "points"],
-                "properties": {
-                    "id": {"type": "string", "format": "uuid"},
-                    "label": {"type": "string", "minLength": 1, "maxLength": 200},
-                    "predicate": {"type": "object"},
-                    "points": {"type": "integer", "minimum": -100, "maximum": 100},
-                    "active": {"type": "boolean"}}}}}}}}'::jsonb);
+        'Replace the scoring rules', 'scoring', role => 'manager', timeout_ms => 60000,
+        args => jsonb_build_object('body', saleshub.score_rules_schema()));
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_score() IS 'Registers the routes of scoring';

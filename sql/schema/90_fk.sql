@@ -48,3 +48,12 @@ SELECT saleshub.add_fk('routing_pool_member_pool_fk', 'crm.routing_pool_member',
                        'CASCADE');
 SELECT saleshub.add_fk('routing_pool_member_member_fk', 'crm.routing_pool_member',
                        'org_id, member_id', 'crm.member', 'org_id, member_id');
+
+SELECT saleshub.add_fk('conversion_lead_fk', 'crm.conversion', 'org_id, lead_id',
+                       'crm.lead', 'org_id, lead_id');
+SELECT saleshub.add_fk('conversion_company_fk', 'crm.conversion', 'org_id, company_id',
+                       'crm.company', 'org_id, company_id');
+SELECT saleshub.add_fk('conversion_contact_fk', 'crm.conversion', 'org_id, contact_id',
+                       'crm.contact', 'org_id, contact_id');
+SELECT saleshub.add_fk('conversion_deal_fk', 'crm.conversion', 'org_id, deal_id',
+                       'crm.deal', 'org_id, deal_id');

@@ -1,0 +1,46 @@
+-- Conversions of leads, rich enough to be undone.
+
+CREATE TABLE IF NOT EXISTS crm.conversion (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    conversion_id uuid NOT NULL DEFAULT crm.uuid_v7(),
+    lead_id uuid NOT NULL,
+    key text,
+    options jsonb NOT NULL,
+    options_hash bytea NOT NULL,
+    company_id uuid,
+    contact_id uuid,
+    deal_id uuid,
+    created jsonb NOT NULL DEFAULT '[]',
+    filled jsonb NOT NULL DEFAULT '[]',
+    links jsonb NOT NULL DEFAULT '[]',
+    lead_before jsonb NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    actor_id uuid,
+    request_id text,
+    undone_at timestamptz,
+    undone_by uuid,
+    PRIMARY KEY (org_id, conversion_id)
+);
+
+COMMENT ON TABLE crm.conversion IS 'What each conversion of a lead did, in enough detail to undo it.';
+COMMENT ON COLUMN crm.conversion.key IS 'Key of the caller: the same key is answered with the same conversion.';
+COMMENT ON COLUMN crm.conversion.options IS 'The options with their defaults filled in.';
+COMMENT ON COLUMN crm.conversion.created IS 'Records it created: [{type, id, version}].';
+COMMENT ON COLUMN crm.conversion.filled IS
+    'Records it found and changed: [{type, id, version, fields: {field: [old, new]}}].';
+COMMENT ON COLUMN crm.conversion.links IS 'Links of activities it added: [{activity_id, type, id}].';
+COMMENT ON COLUMN crm.conversion.lead_before IS 'The fields of the lead that the conversion changed, as they were.';
+COMMENT ON COLUMN crm.conversion.undone_at IS 'When it was undone; NULL while it holds.';
+
+CREATE UNIQUE INDEX IF NOT EXISTS conversion_lead_key ON crm.conversion (org_id, lead_id)
+    WHERE undone_at IS NULL;
+CREATE INDEX IF NOT EXISTS conversion_at_idx ON crm.conversion (org_id, at);
+CREATE INDEX IF NOT EXISTS conversion_company_idx ON crm.conversion (org_id, company_id);
+CREATE INDEX IF NOT EXISTS conversion_contact_idx ON crm.conversion (org_id, contact_id);
+CREATE INDEX IF NOT EXISTS conversion_deal_idx ON crm.conversion (org_id, deal_id);
+
+SELECT saleshub.protect('crm.conversion', 'SELECT, INSERT');
+
+-- By which a lead finds its company.
+CREATE INDEX IF NOT EXISTS company_key_idx ON crm.company (org_id, saleshub.company_key(name))
+    WHERE deleted_at IS NULL;
