@@ -195,7 +195,8 @@ BEGIN
         SELECT coalesce(jsonb_agg(jsonb_build_object(
                    'id', r.route_id, 'method', r.method, 'path', r.path,
                    'sql', format('SELECT %I.%I(%s)', n.nspname, p.proname, a.call)
-                          || coalesce(format(' FROM saleshub.require_role(%L)', r.role), ''),
+                          || CASE WHEN r.role IS NULL THEN ''
+                                  ELSE format(' FROM saleshub.require_role(%L)', r.role) END,
                    'auth', r.auth, 'cache', r.cache, 'success', r.success,
                    'idempotent', r.idempotent, 'max_body', r.max_body,
                    'timeout_ms', r.timeout_ms, 'read_only', r.method = 'GET',
