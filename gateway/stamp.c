@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,7 +68,7 @@ stamp_note(const char *session, const struct cache_session *stamp)
 		if (set[i].used < place->used)
 			place = &set[i];
 	}
-	strncpy(place->session, session, sizeof place->session - 1);
+	snprintf(place->session, sizeof place->session, "%s", session);
 	place->used = ++tick;
 	place->stamp = *stamp;
 }
