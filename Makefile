@@ -84,7 +84,7 @@ build/isolation:
 # ---- the gateway ---------------------------------------------------------------------------
 
 GATEWAY_OBJS = $(patsubst gateway/%.c,build/gateway/%.o,$(sort $(wildcard gateway/*.c)))
-GATEWAY_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g
+GATEWAY_CFLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -g -DSALESHUB_VERSION='"$(EXTVERSION)"'
 # -rdynamic: the gateway interposes a function of libh2o.
 GATEWAY_LDFLAGS = -rdynamic
 GATEWAY_LIBS = -lh2o-evloop -lwslay -lpq -lhiredis -ljwt -ljansson -lsodium -lssl -lcrypto -lz \

@@ -76,11 +76,20 @@ answer_health(struct request *request, bool database)
 {
 	const char *redis = redis_state();
 	const char *status = !database ? "down" : strcmp(redis, "down") == 0 ? "degraded" : "ok";
-	struct text body = {0};
+	struct text body = { 0 };
 
-	text_printf(&body, "{\"status\":\"%s\",\"database\":\"%s\",\"redis\":\"%s\",\"uptime_s\":%llu,\"version\":\"%s\"",
-				status, database ? "up" : "down", redis, (unsigned long long) ((text_clock_us() - started_us) / 1000000), SALESHUB_VERSION);
-	text_printf(&body, ",\"cache\":{\"hit_rate\":%.4f,\"p50_ms\":%.3f}}", metric_hit_rate(), metric_hit_p50_ms());
+	text_printf(&body,
+				"{\"status\":\"%s\",\"database\":\"%s\",\"redis\":\"%s\",\"uptime_s\":%llu,"
+				"\"version\":\"%s\"",
+				status,
+				database ? "up" : "down",
+				redis,
+				(unsigned long long) ((text_clock_us() - started_us) / 1000000),
+				SALESHUB_VERSION);
+	text_printf(&body,
+				",\"cache\":{\"hit_rate\":%.4f,\"p50_ms\":%.3f}}",
+				metric_hit_rate(),
+				metric_hit_p50_ms());
 	if (!database)
 		http_header(request, "retry-after", "1");
 	reply_text(request, database ? 200 : 503, NULL, &body);
@@ -97,7 +106,7 @@ get_health(struct request *request)
 static void
 get_live(struct request *request)
 {
-	struct text body = {0};
+	struct text body = { 0 };
 	bool live = true;
 
 	for (int i = 0; i < loop_threads(); i++)
@@ -110,11 +119,17 @@ static void
 answer_ready(struct request *request, bool database)
 {
 	bool ready = database && route_loaded() && !self->draining;
-	struct text body = {0};
+	struct text body = { 0 };
 
-	text_printf(&body, "{\"ready\":%s,\"database\":\"%s\",\"routes\":%s,\"draining\":%s,\"listening\":%s,\"redis\":\"%s\"}",
-				ready ? "true" : "false", database ? "up" : "down", route_loaded() ? "true" : "false",
-				self->draining ? "true" : "false", listen_alive() ? "true" : "false", redis_state());
+	text_printf(&body,
+				"{\"ready\":%s,\"database\":\"%s\",\"routes\":%s,\"draining\":%s,\"listening\":%s,"
+				"\"redis\":\"%s\"}",
+				ready ? "true" : "false",
+				database ? "up" : "down",
+				route_loaded() ? "true" : "false",
+				self->draining ? "true" : "false",
+				listen_alive() ? "true" : "false",
+				redis_state());
 	reply_text(request, ready ? 200 : 503, NULL, &body);
 }
 
@@ -127,7 +142,7 @@ get_ready(struct request *request)
 static void
 get_metrics(struct request *request)
 {
-	struct text body = {0};
+	struct text body = { 0 };
 
 	metric_text(&body);
 	reply_text(request, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
@@ -136,7 +151,7 @@ get_metrics(struct request *request)
 static void
 get_routes(struct request *request)
 {
-	struct text body = {0};
+	struct text body = { 0 };
 
 	text_puts(&body, "");
 	route_list(&body);
@@ -199,10 +214,16 @@ health_register(void)
 	http_register_admin("/metrics", get_metrics);
 	http_register_admin("/debug/routes", get_routes);
 	metric_gauge("saleshub_pg_pool_size", NULL, "Open database connections.", read_pool_size);
-	metric_gauge("saleshub_pg_pool_idle", NULL, "Database connections without work.", read_pool_idle);
-	metric_gauge("saleshub_pg_pool_waiting", NULL, "Queries waiting for a connection.", read_pool_waiting);
+	metric_gauge(
+		"saleshub_pg_pool_idle", NULL, "Database connections without work.", read_pool_idle);
+	metric_gauge(
+		"saleshub_pg_pool_waiting", NULL, "Queries waiting for a connection.", read_pool_waiting);
 	metric_gauge("saleshub_http_connections", NULL, "Open client connections.", read_connections);
-	metric_gauge("saleshub_events_listening", NULL, "1 while events are heard at once.", read_listening);
+	metric_gauge(
+		"saleshub_events_listening", NULL, "1 while events are heard at once.", read_listening);
 	metric_gauge("saleshub_redis_up", NULL, "1 while Redis answers.", read_redis);
-	metric_gauge("saleshub_build_info", "version=\"" SALESHUB_VERSION "\"", "The gateway's version.", read_one);
+	metric_gauge("saleshub_build_info",
+				 "version=\"" SALESHUB_VERSION "\"",
+				 "The gateway's version.",
+				 read_one);
 }

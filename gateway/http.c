@@ -546,13 +546,15 @@ matches(h2o_iovec_t list, const char *etag)
 }
 
 void
-http_reply_etag(struct request *request, int status, const char *etag, bool weak, const char *body, size_t len)
+http_reply_etag(struct request *request, int status, const char *etag, bool weak, const char *body,
+				size_t len)
 {
 	http_reply_etag_as(request, status, NULL, etag, weak, body, len);
 }
 
 void
-http_reply_etag_as(struct request *request, int status, const char *content_type, const char *etag, bool weak, const char *body, size_t len)
+http_reply_etag_as(struct request *request, int status, const char *content_type, const char *etag,
+				   bool weak, const char *body, size_t len)
 {
 	struct text quoted = { 0 };
 	h2o_iovec_t wanted = http_request_header(request, "if-none-match");

@@ -67,7 +67,8 @@ void http_header(struct request *request, const char *name, const char *value);
 void http_reply_etag(struct request *request, int status, const char *etag, bool weak,
 					 const char *body, size_t len);
 /* The same for another media type. */
-void http_reply_etag_as(struct request *request, int status, const char *content_type, const char *etag, bool weak, const char *body, size_t len);
+void http_reply_etag_as(struct request *request, int status, const char *content_type,
+						const char *etag, bool weak, const char *body, size_t len);
 /*
  * Begins an answer of unknown length (a stream): status and headers as http_reply would write
  * them, then the caller h2o_send()s on request->h2o. False when the client is gone; the reference

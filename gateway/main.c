@@ -23,7 +23,7 @@
 static bool
 write_file(const char *path, const struct text *content)
 {
-	struct text temporary = {0};
+	struct text temporary = { 0 };
 	bool ok;
 	int fd;
 
@@ -41,7 +41,7 @@ static void
 on_ready(void)
 {
 	const char *admin = loop_url(true);
-	struct text content = {0};
+	struct text content = { 0 };
 
 	log_event(LOG_LEVEL_INFO, "main", "serving %s", loop_url(false));
 	if (config.ready_file[0] == '\0')
@@ -64,7 +64,8 @@ on_event(const char *epoch, int64_t top)
 static void
 setup(struct thread *thread)
 {
-	thread->pool = pool_new(config.database, config.read_connections, config.write_connections, config.queue_limit);
+	thread->pool = pool_new(
+		config.database, config.read_connections, config.write_connections, config.queue_limit);
 	thread->redis = config.redis[0] != '\0' ? redis_new(config.redis) : NULL;
 	thread->cache = cache_new((size_t) config.cache_l1_mb << 20);
 	thread->hub = hub_new();
@@ -101,18 +102,17 @@ hash_password(void)
 {
 	char *line = NULL;
 	size_t capacity = 0;
-	char *hash;
+	char hash[PASSWORD_HASH];
+	bool ok;
 
 	if (getline(&line, &capacity, stdin) < 0)
 		return 1;
 	line[strcspn(line, "\r\n")] = '\0';
-	hash = password_hash(line);
+	ok = password_hash(line, hash);
 	free(line);
-	if (!hash)
-		return 1;
-	puts(hash);
-	free(hash);
-	return 0;
+	if (ok)
+		puts(hash);
+	return ok ? 0 : 1;
 }
 
 int
