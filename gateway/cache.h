@@ -42,7 +42,7 @@ enum cache_verdict
 	CACHE_HIT,
 	CACHE_MISS,
 	CACHE_STALE,  /* found, but a later commit touched it */
-	CACHE_BYPASS, /* no cache in force (not preloaded, database away, client asked) */
+	CACHE_BYPASS, /* no cache in force (not preloaded, database away, session to be confirmed) */
 };
 
 /* The session of the request as last confirmed by ctx(): rides along in the same check. */
@@ -54,16 +54,21 @@ struct cache_session
 };
 
 /*
- * Found: entry valid during the call. Not found (entry NULL): the caller computes the answer and
- * must end with cache_put or cache_abandon for the same key; others asking meanwhile wait for
- * that and are then checked anew.
+ * Called exactly once per cache_get, perhaps before it returns.
+ * HIT: entry is valid during the call.
+ * MISS, STALE (entry NULL): the caller computes the answer and must end with cache_put or
+ * cache_abandon for the same key; others asking meanwhile wait for that and are then checked anew.
+ * BYPASS (entry NULL): the caller computes for itself and may offer the answer with cache_put.
  */
 typedef void (*cache_found)(void *data, enum cache_verdict verdict,
 							const struct cache_entry *entry);
 
+/* The cache of this thread: uses self->pool and self->redis. */
 struct cache *cache_new(size_t l1_bytes);
 void cache_free(struct cache *cache);
+/* session NULL: the route needs none. */
 void cache_get(struct cache *cache, const uint8_t key[CACHE_KEY],
 			   const struct cache_session *session, cache_found fn, void *data);
+/* The entry is copied. A stamp of boot 0 (library not preloaded) is not stored. */
 void cache_put(struct cache *cache, const uint8_t key[CACHE_KEY], const struct cache_entry *entry);
 void cache_abandon(struct cache *cache, const uint8_t key[CACHE_KEY]);
