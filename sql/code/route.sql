@@ -175,7 +175,7 @@ COMMENT ON FUNCTION saleshub.route(text, text, text, text, text, text, integer, 
     'Registers (or changes) an HTTP route: SELECT saleshub.route(''GET /v1/leads/{id}'', ''crm.lead_get(uuid)'', ''Read a lead'', ''leads'', cache => ''strict'')';
 
 CREATE FUNCTION saleshub.route_catalog() RETURNS jsonb
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
@@ -207,5 +207,6 @@ BEGIN
           LEFT JOIN a ON a.route_id = r.route_id);
 END
 $$;
+ALTER FUNCTION saleshub.route_catalog() OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.route_catalog() IS
     'All routes as the gateway needs them: the statement to run, and for each argument where it comes from and its JSON Schema. Routes whose function is gone are left out';
