@@ -133,9 +133,9 @@ CREATE FUNCTION saleshub.grant_login(login name, org uuid, member uuid) RETURNS 
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    found record;
+    member_role text;
 BEGIN
-    SELECT m.role INTO found FROM crm.member m
+    SELECT m.role INTO member_role FROM crm.member m
      WHERE m.org_id = grant_login.org AND m.member_id = grant_login.member AND m.active;
     IF NOT FOUND THEN
         PERFORM saleshub.raise('P0002', format('no active member %s in organisation %s', member, org));
@@ -146,7 +146,7 @@ BEGIN
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET saleshub.member_id = %L', login,
                    current_database(), member);
     EXECUTE format('ALTER ROLE %I IN DATABASE %I SET saleshub.member_role = %L', login,
-                   current_database(), found.role);
+                   current_database(), member_role);
 END
 $$;
 COMMENT ON FUNCTION saleshub.grant_login(name, uuid, uuid) IS

@@ -49,7 +49,9 @@ TRUNCATE crm.team CASCADE;
 
 -- A login role of PostgreSQL works as a member.
 CREATE ROLE regress_ann LOGIN;
+\set VERBOSITY sqlstate
 SELECT saleshub.grant_login('regress_ann', :'b', :'ann');
+\set VERBOSITY terse
 SELECT saleshub.grant_login('regress_ann', :'a', :'ann');
 SELECT current_user AS superuser \gset
 \c - regress_ann
@@ -62,8 +64,9 @@ DROP OWNED BY regress_ann;
 DROP ROLE regress_ann;
 
 -- Errors with our own codes reach the client as they were raised.
-\set VERBOSITY verbose
-SELECT saleshub.raise('SH412', 'the version is another', '{"code": "stale"}', 'Read it again.') \g (format=unaligned)
+\set VERBOSITY default
+SELECT saleshub.raise('SH412', 'the version is another', '{"code": "stale"}', 'Read it again.');
+\echo :LAST_ERROR_SQLSTATE
 \set VERBOSITY terse
 SELECT saleshub.raise('00000', 'not an error');
 SELECT saleshub.raise('abc', 'not a code');

@@ -7,9 +7,9 @@ SELECT count(*) AS tables_that_are_members
   FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
  WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind IN ('r', 'p')
    AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'saleshub');
-SELECT crm.org_create('A', 'Ann', 'ann@a.example') IS NOT NULL AS created;
+SELECT crm.org_create('Kept', 'Ann', 'ann@kept.example') IS NOT NULL AS created;
 DROP EXTENSION saleshub;
-SELECT count(*) FROM crm.org WHERE name = 'A';
+SELECT count(*) FROM crm.org WHERE name = 'Kept';
 CREATE EXTENSION saleshub;
 SELECT item, ok FROM saleshub.check() WHERE item IN ('version', 'rollup');
 -- The same names everywhere: no table of ours without row-level security but the known few.

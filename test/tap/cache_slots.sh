@@ -10,7 +10,7 @@ sql -c 'CREATE TABLE public.note (a int)' -c 'GRANT SELECT ON public.note TO sal
 a=$(sql -c "SELECT crm.org_create('A', 'Ann', 'ann@a.example')->>'org_id'")
 b=$(sql -c "SELECT crm.org_create('B', 'Bob', 'bob@b.example')->>'org_id'")
 member=$(sql -c "SELECT member_id FROM crm.member WHERE org_id = '$a'")
-session=$(sql -c "INSERT INTO saleshub.session (org_id, member_id, expires_at) VALUES ('$a', '$member', now() + interval '1 hour') RETURNING session_id")
+session=$(sql -c "SELECT saleshub.session_open('$a', '$member', '127.0.0.1', 'test', 'test', 3600)->>'session_id'")
 
 # fill query: prints boot,asof,slots and whether it may be stored, and the session's slots.
 fill()
