@@ -509,7 +509,8 @@ start_gateway()
 			export SALESHUB_DATABASE="host=$sock port=$pg_port dbname=saleshub user=saleshub_gateway"
 			export SALESHUB_REDIS=unix:$sock/redis.sock SALESHUB_WEB_ROOT=$base/gateway/web
 			export SALESHUB_JWT_SECRET_FILE=$base/gateway/jwt.key SALESHUB_READY_FILE=$ready
-			unset SALESHUB_LOCAL SALESHUB_PORT SALESHUB_THROWAWAY
+			# The gateway refuses settings it does not know.
+			unset SALESHUB_LOCAL SALESHUB_PORT SALESHUB_THROWAWAY SALESHUB_STACK SALESHUB_KEEP
 			cd "$base/gateway"
 			daemon "$base/saleshub-gateway" >>"$log/gateway.log" 2>&1
 		) &
