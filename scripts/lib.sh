@@ -590,7 +590,7 @@ load_sample()
 		sample=yes
 		write_state
 	fi
-	if [[ -z $demo_password && -x $base/saleshub-gateway ]]; then
+	if [[ -z $demo_password && -f $tree/gateway/main.c ]]; then
 		demo_email=$(sql -c "SELECT email FROM crm.member WHERE active AND role = 'admin'
 			ORDER BY created_at, member_id LIMIT 1")
 		[[ $demo_email ]] || die "the sample data has no admin"

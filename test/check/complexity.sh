@@ -14,7 +14,7 @@ pmccabe extension/*.c gateway/*.c test/unit/*.c | awk -v allowed="$allowed" '
 		name = $NF
 		seen[name] = 1
 		if (!(name in limit) || $1 > limit[name]) {
-			print $6 ": " name " has complexity " $1
+			print $(NF - 1) " " name " has complexity " $1
 			bad = 1
 		}
 	}

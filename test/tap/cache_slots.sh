@@ -77,6 +77,7 @@ echo "COMMIT; SELECT 'committed';" >&"${open[1]}"
 read -r -u "${open[0]}" _
 ok "$(check "${entry[@]:0:3}")" 0 'its commit does'
 echo '\q' >&"${open[1]}"
+# shellcheck disable=SC2154
 wait "$open_PID" || true
 
 # Rollups: their readers are invalidated by changes of rows, not by the worker's folding.
