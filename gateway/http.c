@@ -496,7 +496,13 @@ http_query_problem(struct request *request, const struct pool_result *result)
 				  result->sqlstate,
 				  result->message ? result->message : "");
 	if (answer.retry)
-		http_header(request, "retry-after", "1");
+	{
+		json_int_t after = json_integer_value(json_object_get(extra, "retry_after"));
+		char seconds[24];
+
+		snprintf(seconds, sizeof seconds, "%lld", after > 0 ? (long long) after : 1);
+		http_header(request, "retry-after", seconds);
+	}
 	if (extra)
 		errors = json_incref(json_object_get(extra, "errors"));
 	if (!errors && strncmp(result->sqlstate, "23", 2) == 0 && fault_pointer(request, result))

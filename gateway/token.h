@@ -18,5 +18,8 @@ struct token
 
 /* NULL when memory or the key fails; the caller frees. */
 char *token_issue(const struct token *token);
-/* False: malformed, other algorithm, bad signature, expired, not yet valid, wrong issuer. */
+/*
+ * False: malformed, other algorithm, bad signature, expired, not yet valid, wrong issuer. Expires
+ * is set, also then, once the rest is right.
+ */
 bool token_check(const char *base, size_t len, struct token *out);
