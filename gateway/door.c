@@ -13,7 +13,6 @@
 #include <dlfcn.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -24,6 +23,7 @@
 #include "door.h"
 #include "door_scan.h"
 #include "loop.h"
+#include "text.h"
 
 enum
 {
@@ -216,19 +216,6 @@ reason(int status)
 	}
 }
 
-static void
-request_id(char out[37])
-{
-	unsigned char id[16];
-	char hex[33];
-
-	randombytes_buf(id, sizeof id);
-	id[6] = (id[6] & 0x0f) | 0x40;
-	id[8] = (id[8] & 0x3f) | 0x80;
-	sodium_bin2hex(hex, sizeof hex, id, sizeof id);
-	snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
-}
-
 /* One attempt, straight to the kernel: nothing else is being written, and the client is at fault.
  */
 static void
@@ -242,7 +229,7 @@ answer(struct door *door)
 	struct iovec parts[2];
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 
-	request_id(id);
+	text_uuid(id);
 	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
 	body_len =
 		snprintf(body,

@@ -21,8 +21,7 @@ enum
 	MAX_THREADS = 256,
 	ACCEPT_BATCH = 64,
 	HOOKS = 8,
-	TIMER_LISTS = 128,
-	IDLE_CLOSE_MS = 200 /* while draining: how long an idle connection stays */
+	TIMER_LISTS = 128
 };
 
 /* One listening socket of one thread. */
@@ -460,8 +459,6 @@ drain(void *data)
 	for (int i = 0; i < HOOKS && drain_hooks[i]; i++)
 		drain_hooks[i]();
 	h2o_context_request_shutdown(&worker->thread.ctx);
-	/* idle keep-alive connections wait on this list; h2o would leave them the whole time-out */
-	worker->thread.ctx.http1.req_timeout.timeout = IDLE_CLOSE_MS;
 	timer_start(&worker->expiry, (uint64_t) config.drain_s * 1000, on_expiry);
 }
 

@@ -1,9 +1,12 @@
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "account.h"
+#include "auth.h"
 #include "cache.h"
 #include "config.h"
 #include "door.h"
@@ -90,6 +93,8 @@ serve(void)
 	loop_on_accept(door_guard);
 	loop_on_drain(door_drain);
 	health_register();
+	auth_start();
+	account_start();
 	status = loop_run(&global, &admin, setup);
 	if (config.ready_file[0] != '\0')
 		unlink(config.ready_file);
@@ -120,6 +125,8 @@ main(int argc, char **argv)
 {
 	if (!config_load(argc, argv))
 		return 2;
+	if (sodium_init() < 0)
+		return 1;
 	switch (config_action)
 	{
 		case CONFIG_CHECK:
