@@ -144,7 +144,7 @@ static const struct setting settings[] = {
 	  100,
 	  600000,
 	  "head and body must have arrived" },
-	{ "sign_up", KIND_BOOL, &config.sign_up, "off", 0, 0, "strangers may create an organisation" },
+	{ "sign_up", KIND_BOOL, &config.sign_up, "on", 0, 0, "strangers may create an organisation" },
 	{ "threads", KIND_INT, &config.threads, "0", 0, 256, "event loops, 0: one per core" },
 	{ "web_root", KIND_TEXT, &config.web_root, "", 0, 0, "folder of the console's files" },
 	{ "write_connections",
