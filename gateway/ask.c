@@ -20,7 +20,7 @@ struct ask
 	struct pool_query query;
 	ask_done fn;
 	void *owner;
-	int body;     /* the step whose rows are the answer */
+	int body;	  /* the step whose rows are the answer */
 	int position; /* the step that says where the log stands, -1: none */
 	char org[37], session[37];
 	const char *ctx_values[4];
@@ -140,10 +140,7 @@ add_position(struct ask *ask)
 }
 
 struct ask *
-ask_open(const struct ask_member *who,
-		 const char *connection,
-		 const char *channels,
-		 ask_done fn,
+ask_open(const struct ask_member *who, const char *connection, const char *channels, ask_done fn,
 		 void *owner)
 {
 	struct ask *ask = ask_new(who, false, fn, owner);
@@ -162,10 +159,7 @@ ask_open(const struct ask_member *who,
 }
 
 void
-ask_open_row(const struct ask_answer *answer,
-			 int row,
-			 char name[CHANNEL_NAME],
-			 int64_t *since,
+ask_open_row(const struct ask_answer *answer, int row, char name[CHANNEL_NAME], int64_t *since,
 			 bool *ok)
 {
 	struct pool_value value = pool_value(answer->result, 1, row, 0);
@@ -180,13 +174,8 @@ ask_open_row(const struct ask_answer *answer,
 }
 
 struct ask *
-ask_page(const struct ask_member *who,
-		 int64_t since,
-		 int64_t upto,
-		 int batch,
-		 const char *channels,
-		 ask_done fn,
-		 void *owner)
+ask_page(const struct ask_member *who, int64_t since, int64_t upto, int batch, const char *channels,
+		 ask_done fn, void *owner)
 {
 	struct ask *ask = ask_new(who, false, fn, owner);
 
@@ -208,12 +197,8 @@ ask_page(const struct ask_member *who,
 }
 
 struct ask *
-ask_save(const struct ask_member *who,
-		 const char *connection,
-		 const char *channels,
-		 const char *since,
-		 ask_done fn,
-		 void *owner)
+ask_save(const struct ask_member *who, const char *connection, const char *channels,
+		 const char *since, ask_done fn, void *owner)
 {
 	struct ask *ask = ask_new(who, true, fn, owner);
 
@@ -222,10 +207,7 @@ ask_save(const struct ask_member *who,
 	ask->texts[2] = copy_text(since);
 	for (int i = 0; i < 3; i++)
 		ask->values[i] = ask->texts[i];
-	add_step(ask,
-			 "live_save",
-			 "SELECT saleshub.live_save($1::uuid, $2::text[], $3::bigint[])",
-			 3);
+	add_step(ask, "live_save", "SELECT saleshub.live_save($1::uuid, $2::text[], $3::bigint[])", 3);
 	pool_send(self->pool, &ask->query);
 	return ask;
 }

@@ -19,7 +19,7 @@ struct ask_member
 enum ask_outcome
 {
 	ASK_OK,
-	ASK_REFUSED,    /* the session is over */
+	ASK_REFUSED,	/* the session is over */
 	ASK_UNAVAILABLE /* no database, or a fault on our side (logged) */
 };
 
@@ -44,32 +44,17 @@ struct ask_answer
 typedef void (*ask_done)(struct ask *ask, void *owner, const struct ask_answer *answer);
 
 /* channels: an SQL array literal, see ask_channels. connection "": none. */
-struct ask *ask_open(const struct ask_member *who,
-					 const char *connection,
-					 const char *channels,
-					 ask_done fn,
-					 void *owner);
+struct ask *ask_open(const struct ask_member *who, const char *connection, const char *channels,
+					 ask_done fn, void *owner);
 /* Row of ask_open: a channel that was asked for or remembered; since -1: not remembered. */
-void ask_open_row(const struct ask_answer *answer,
-				  int row,
-				  char name[CHANNEL_NAME],
-				  int64_t *since,
+void ask_open_row(const struct ask_answer *answer, int row, char name[CHANNEL_NAME], int64_t *since,
 				  bool *ok);
 
-struct ask *ask_page(const struct ask_member *who,
-					 int64_t since,
-					 int64_t upto,
-					 int batch,
-					 const char *channels,
-					 ask_done fn,
-					 void *owner);
+struct ask *ask_page(const struct ask_member *who, int64_t since, int64_t upto, int batch,
+					 const char *channels, ask_done fn, void *owner);
 
 /* Remembers the channels of a connection and from where each counts. */
-struct ask *ask_save(const struct ask_member *who,
-					 const char *connection,
-					 const char *channels,
-					 const char *since,
-					 ask_done fn,
-					 void *owner);
+struct ask *ask_save(const struct ask_member *who, const char *connection, const char *channels,
+					 const char *since, ask_done fn, void *owner);
 /* The answer will come with owner NULL. */
 void ask_forget(struct ask *ask);

@@ -67,9 +67,7 @@ is_counted(const char *entity)
 }
 
 bool
-channel_matches(const struct channel *channel,
-				const char *member,
-				const char *entity,
+channel_matches(const struct channel *channel, const char *member, const char *entity,
 				const char *entity_id)
 {
 	switch (channel->kind)

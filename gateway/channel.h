@@ -22,14 +22,12 @@ struct channel
 {
 	char name[CHANNEL_NAME];
 	char type[CHANNEL_TYPE]; /* of entity and list */
-	char id[37];             /* of entity */
+	char id[37];			 /* of entity */
 	enum channel_kind kind;
 };
 
 /* False when the name is not in the grammar. */
 bool channel_parse(const char *name, struct channel *out);
 /* Whether an event about this record goes to the channel; member: who listens. */
-bool channel_matches(const struct channel *channel,
-					 const char *member,
-					 const char *entity,
+bool channel_matches(const struct channel *channel, const char *member, const char *entity,
 					 const char *entity_id);

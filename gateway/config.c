@@ -117,7 +117,7 @@ static const struct setting settings[] = {
 	{ "queue_timeout_ms",
 	  KIND_INT,
 	  &config.queue_timeout_ms,
-	  "2000",
+	  "1000",
 	  10,
 	  600000,
 	  "longest wait for a database connection" },

@@ -99,11 +99,16 @@ http_copy(struct request *request, const char *base, size_t len)
 h2o_iovec_t
 http_request_header(struct request *request, const char *name)
 {
+	char lower[64];
+	size_t len = strlen(name);
 	ssize_t i;
 
-	if (!request->h2o)
+	if (!request->h2o || len >= sizeof lower)
 		return h2o_iovec_init(NULL, 0);
-	i = h2o_find_header_by_str(&request->h2o->headers, name, strlen(name), -1);
+	/* h2o keeps the names of a request in lower case */
+	for (size_t c = 0; c < len; c++)
+		lower[c] = (char) h2o_tolower(name[c]);
+	i = h2o_find_header_by_str(&request->h2o->headers, lower, len, -1);
 	return i < 0 ? h2o_iovec_init(NULL, 0) : request->h2o->headers.entries[i].value;
 }
 
@@ -380,11 +385,9 @@ http_problem(struct request *request, int status, const char *code, const char *
 			 json_t *errors, json_t *extra)
 {
 	json_t *problem = json_object();
-	char type[96];
 	char *body;
 
-	snprintf(type, sizeof type, "urn:saleshub:problem:%s", code);
-	json_object_set_new(problem, "type", json_string(type));
+	json_object_set_new(problem, "type", json_string("about:blank"));
 	json_object_set_new(problem, "title", json_string(sqlstate_title(status)));
 	json_object_set_new(problem, "status", json_integer(status));
 	if (detail)

@@ -22,7 +22,7 @@
 enum
 {
 	ORGS = 1024,
-	RECENT = 64,          /* batches kept */
+	RECENT = 64,		  /* batches kept */
 	RECENT_EVENTS = 4096, /* events in them */
 	PAGE = 200,
 	SWEEP_MS = 1000,
@@ -80,7 +80,7 @@ org_find(struct hub *hub, const char *id, bool make)
 	{
 		*at = h2o_mem_alloc(sizeof **at);
 		memset(*at, 0, sizeof **at);
-		snprintf((*at)->id, sizeof (*at)->id, "%s", id);
+		snprintf((*at)->id, sizeof(*at)->id, "%s", id);
 		h2o_linklist_init_anchor(&(*at)->subscribers);
 	}
 	return *at;
@@ -88,7 +88,8 @@ org_find(struct hub *hub, const char *id, bool make)
 
 /* fn may end the subscriber it is given, no other. */
 static void
-each_subscriber(struct hub *hub, void (*fn)(struct hub_subscriber *subscriber, void *data), void *data)
+each_subscriber(struct hub *hub, void (*fn)(struct hub_subscriber *subscriber, void *data),
+				void *data)
 {
 	for (int i = 0; i < ORGS; i++)
 		for (struct org *org = hub->orgs[i]; org; org = org->chain)
@@ -236,7 +237,8 @@ reset(struct hub_subscriber *subscriber, const char *reason)
 }
 
 static bool
-page_row(const struct ask_answer *answer, int row, struct hub_event *event, char text[3][CHANNEL_NAME])
+page_row(const struct ask_answer *answer, int row, struct hub_event *event,
+		 char text[3][CHANNEL_NAME])
 {
 	struct pool_value value = pool_value(answer->result, 1, row, 0);
 
@@ -306,7 +308,8 @@ catch_up(struct hub_subscriber *subscriber)
 	metric_add(hub->pages, 1);
 	subscriber->purpose = HUB_PAGING;
 	subscriber->query_upto = hub->live_at;
-	subscriber->query = ask_page(&who, subscriber->done, hub->live_at, PAGE, channels, on_answer, subscriber);
+	subscriber->query =
+		ask_page(&who, subscriber->done, hub->live_at, PAGE, channels, on_answer, subscriber);
 	free(channels);
 }
 
@@ -394,13 +397,8 @@ ask_history(struct hub_subscriber *subscriber)
 	channels = channels_names(subscriber, subscriber->history_from);
 	subscriber->purpose = HUB_HISTORY;
 	subscriber->query_upto = subscriber->done;
-	subscriber->query = ask_page(&who,
-								 subscriber->history_done,
-								 subscriber->done,
-								 PAGE,
-								 channels,
-								 on_answer,
-								 subscriber);
+	subscriber->query = ask_page(
+		&who, subscriber->history_done, subscriber->done, PAGE, channels, on_answer, subscriber);
 	free(channels);
 }
 
@@ -553,10 +551,8 @@ on_open(struct hub_subscriber *subscriber, const struct ask_answer *answer)
 	if (answer->outcome != ASK_OK || strcmp(answer->epoch, hub->epoch) != 0)
 	{
 		hub_leave(subscriber);
-		subscriber->codec->joined(subscriber,
-								  answer->outcome == ASK_REFUSED ? HUB_REFUSED : HUB_UNAVAILABLE,
-								  NULL,
-								  0);
+		subscriber->codec->joined(
+			subscriber, answer->outcome == ASK_REFUSED ? HUB_REFUSED : HUB_UNAVAILABLE, NULL, 0);
 		return;
 	}
 	subscriber->done = hub->live_at;
@@ -571,10 +567,8 @@ on_open(struct hub_subscriber *subscriber, const struct ask_answer *answer)
 	subscriber->asking = asked->next;
 	h2o_linklist_insert(&org_find(hub, subscriber->org, true)->subscribers, &subscriber->link);
 	atomic_fetch_add_explicit(&subscribers_open, 1, memory_order_relaxed);
-	bool wanted = subscriber->codec->joined(subscriber,
-											outcome,
-											(const char *const *) asked->denied,
-											asked->ndenied);
+	bool wanted = subscriber->codec->joined(
+		subscriber, outcome, (const char *const *) asked->denied, asked->ndenied);
 	subscription_free(asked);
 	if (wanted)
 		advance(subscriber);
@@ -666,11 +660,8 @@ on_answer(struct ask *ask, void *owner, const struct ask_answer *answer)
 }
 
 void
-hub_join(struct hub *hub,
-		 struct hub_subscriber *subscriber,
-		 const char *since,
-		 const char *const *channels,
-		 int nchannels)
+hub_join(struct hub *hub, struct hub_subscriber *subscriber, const char *since,
+		 const char *const *channels, int nchannels)
 {
 	subscriber->hub = hub;
 	subscriber->history_from = -1;
@@ -702,23 +693,16 @@ hub_leave(struct hub_subscriber *subscriber)
 }
 
 void
-hub_subscribe(struct hub_subscriber *subscriber,
-			  const char *since,
-			  const char *const *channels,
-			  int nchannels,
-			  hub_subscribed fn,
-			  void *data)
+hub_subscribe(struct hub_subscriber *subscriber, const char *since, const char *const *channels,
+			  int nchannels, hub_subscribed fn, void *data)
 {
 	subscription_queue(subscriber, subscription_new(since, channels, nchannels, fn, data));
 	advance(subscriber);
 }
 
 void
-hub_unsubscribe(struct hub_subscriber *subscriber,
-				const char *const *channels,
-				int nchannels,
-				hub_subscribed fn,
-				void *data)
+hub_unsubscribe(struct hub_subscriber *subscriber, const char *const *channels, int nchannels,
+				hub_subscribed fn, void *data)
 {
 	struct subscription *subscription = subscription_new(NULL, channels, nchannels, fn, data);
 
@@ -875,13 +859,15 @@ hub_new(void)
 	memset(hub, 0, sizeof *hub);
 	h2o_linklist_init_anchor(&hub->waiting);
 	hub->recheck = recheck_new(on_doubt, hub);
-	hub->delivered = metric_counter("saleshub_live_events_total", NULL, "Live events handed to listeners");
+	hub->delivered =
+		metric_counter("saleshub_live_events_total", NULL, "Live events handed to listeners");
 	hub->pages = metric_counter("saleshub_live_pages_total",
 								NULL,
 								"Pages of the event log read for listeners that were behind");
-	hub->resets = metric_counter("saleshub_live_resets_total",
-								 NULL,
-								 "Listeners told to reload because their position was not to be had");
+	hub->resets =
+		metric_counter("saleshub_live_resets_total",
+					   NULL,
+					   "Listeners told to reload because their position was not to be had");
 	if (self->index == 0)
 		metric_gauge("saleshub_live_subscribers", NULL, "Listeners", count_subscribers);
 	timer_start(&hub->sweep, SWEEP_MS, on_sweep);

@@ -37,10 +37,10 @@ struct hub_subscriber;
 
 enum hub_outcome
 {
-	HUB_JOINED,       /* from where it was asked, or from now when nothing was asked */
-	HUB_RESET,        /* the position asked for is unknown (other log, too old): from now */
-	HUB_REFUSED,      /* session over; not joined */
-	HUB_UNAVAILABLE   /* the database is away; not joined */
+	HUB_JOINED,		/* from where it was asked, or from now when nothing was asked */
+	HUB_RESET,		/* the position asked for is unknown (other log, too old): from now */
+	HUB_REFUSED,	/* session over; not joined */
+	HUB_UNAVAILABLE /* the database is away; not joined */
 };
 
 /*
@@ -54,20 +54,17 @@ struct hub_codec
 	 * this member, ndenied of them; the others are joined. Position: see hub_position. False: the
 	 * codec does not want it that way; end() with "unwanted" follows.
 	 */
-	bool (*joined)(struct hub_subscriber *subscriber,
-				   enum hub_outcome outcome,
-				   const char *const *denied,
-				   int ndenied);
+	bool (*joined)(struct hub_subscriber *subscriber, enum hub_outcome outcome,
+				   const char *const *denied, int ndenied);
 	/*
 	 * channel: the first of the subscriber's channels that matches. position: what the receiver
 	 * may resume from once it has this. False: no room, the event was not taken and nothing more
 	 * comes until hub_resume.
 	 */
-	bool (*event)(struct hub_subscriber *subscriber,
-				  const struct hub_event *event,
-				  const char *channel,
-				  int64_t position);
-	/* The log became another one, or went on without the subscriber: reload, then go on from here. */
+	bool (*event)(struct hub_subscriber *subscriber, const struct hub_event *event,
+				  const char *channel, int64_t position);
+	/* The log became another one, or went on without the subscriber: reload, then go on from here.
+	 */
 	void (*reset)(struct hub_subscriber *subscriber, const char *reason);
 	/* Rights to this channel are gone; it is no longer subscribed. */
 	void (*lost)(struct hub_subscriber *subscriber, const char *channel);
@@ -87,17 +84,17 @@ struct hub_subscriber
 	const struct hub_codec *codec;
 	void *data;
 	char org[37], member[37], session[37];
-	long expires;        /* of the token, seconds since the epoch */
+	long expires;		 /* of the token, seconds since the epoch */
 	char connection[37]; /* under which the channels are remembered, empty: not at all */
 	/* the hub's */
 	struct hub *hub;
 	h2o_linklist_t link;
 	struct hub_channel *channels;
 	int nchannels;
-	int64_t done;         /* everything up to here was given or is not wanted */
+	int64_t done;		  /* everything up to here was given or is not wanted */
 	int64_t history_done; /* the same for the older events that new channels asked for */
-	int history_from;     /* index of the first such channel, -1: no history under way */
-	int64_t query_upto;   /* where the page under way ends */
+	int history_from;	  /* index of the first such channel, -1: no history under way */
+	int64_t query_upto;	  /* where the page under way ends */
 	bool joined, live, full, recheck;
 	uint64_t full_since;
 	struct ask *query; /* the one under way */
@@ -110,8 +107,9 @@ struct hub_subscriber
 		HUB_SAVING,
 		HUB_RECHECKING
 	} purpose;
-	struct subscription *asking; /* not yet answered, in order; while opening: what hub_join asked */
-	struct ask_stamp stamp;      /* of the session, when last confirmed */
+	struct subscription
+		*asking;			/* not yet answered, in order; while opening: what hub_join asked */
+	struct ask_stamp stamp; /* of the session, when last confirmed */
 };
 
 struct hub *hub_new(void);
@@ -121,34 +119,22 @@ struct hub *hub_new(void);
  * Channels remembered under the connection are joined too; each is authorised in the database
  * under the member's rights. Ends in joined().
  */
-void hub_join(struct hub *hub,
-			  struct hub_subscriber *subscriber,
-			  const char *since,
-			  const char *const *channels,
-			  int nchannels);
-/* Frees what the hub holds; safe when not joined. No callback follows, not even of a hub_subscribe. */
+void hub_join(struct hub *hub, struct hub_subscriber *subscriber, const char *since,
+			  const char *const *channels, int nchannels);
+/* Frees what the hub holds; safe when not joined. No callback follows, not even of a hub_subscribe.
+ */
 void hub_leave(struct hub_subscriber *subscriber);
 
 /*
  * Called once the channels count: authorised, older events after since (NULL: from now) given,
  * and remembered. ok false with no denied channel: the database is away, or too many channels.
  */
-typedef void (*hub_subscribed)(struct hub_subscriber *subscriber,
-							   void *data,
-							   bool ok,
-							   const char *const *denied,
-							   int ndenied);
-void hub_subscribe(struct hub_subscriber *subscriber,
-				   const char *since,
-				   const char *const *channels,
-				   int nchannels,
-				   hub_subscribed fn,
-				   void *data);
-void hub_unsubscribe(struct hub_subscriber *subscriber,
-					 const char *const *channels,
-					 int nchannels,
-					 hub_subscribed fn,
-					 void *data);
+typedef void (*hub_subscribed)(struct hub_subscriber *subscriber, void *data, bool ok,
+							   const char *const *denied, int ndenied);
+void hub_subscribe(struct hub_subscriber *subscriber, const char *since,
+				   const char *const *channels, int nchannels, hub_subscribed fn, void *data);
+void hub_unsubscribe(struct hub_subscriber *subscriber, const char *const *channels, int nchannels,
+					 hub_subscribed fn, void *data);
 /* There is room again. */
 void hub_resume(struct hub_subscriber *subscriber);
 /* Everything up to here was given or does not concern the subscriber. */

@@ -26,10 +26,7 @@ free_list(char **list, int count)
 }
 
 struct subscription *
-subscription_new(const char *since,
-				 const char *const *names,
-				 int count,
-				 hub_subscribed fn,
+subscription_new(const char *since, const char *const *names, int count, hub_subscribed fn,
 				 void *data)
 {
 	struct subscription *subscription = h2o_mem_alloc(sizeof *subscription);
@@ -110,9 +107,8 @@ channels_add(struct hub_subscriber *subscriber, const char *name, int64_t from)
 {
 	struct hub_channel *channel;
 
-	subscriber->channels = h2o_mem_realloc(subscriber->channels,
-										   sizeof *subscriber->channels *
-											   (size_t) (subscriber->nchannels + 1));
+	subscriber->channels = h2o_mem_realloc(
+		subscriber->channels, sizeof *subscriber->channels * (size_t) (subscriber->nchannels + 1));
 	channel = &subscriber->channels[subscriber->nchannels];
 	if (!channel_parse(name, &channel->channel))
 		return;
@@ -180,19 +176,14 @@ channels_since(const struct hub_subscriber *subscriber)
 }
 
 const char *
-channels_match(const struct hub_subscriber *subscriber,
-			   const struct hub_event *event,
-			   int first,
+channels_match(const struct hub_subscriber *subscriber, const struct hub_event *event, int first,
 			   int end)
 {
 	for (int i = first; i < end; i++)
 	{
 		const struct hub_channel *channel = &subscriber->channels[i];
 		if (event->gseq > channel->from &&
-			channel_matches(&channel->channel,
-							subscriber->member,
-							event->entity,
-							event->entity_id))
+			channel_matches(&channel->channel, subscriber->member, event->entity, event->entity_id))
 			return channel->channel.name;
 	}
 	return NULL;

@@ -5,10 +5,10 @@
 
 enum subscription_stage
 {
-	SUBSCRIPTION_ASK,     /* are the channels allowed */
+	SUBSCRIPTION_ASK,	  /* are the channels allowed */
 	SUBSCRIPTION_REMOVE,  /* hub_unsubscribe */
 	SUBSCRIPTION_HISTORY, /* older events on their way */
-	SUBSCRIPTION_SAVE     /* to be remembered */
+	SUBSCRIPTION_SAVE	  /* to be remembered */
 };
 
 /* One hub_subscribe or hub_unsubscribe, or what hub_join asked for. */
@@ -26,11 +26,8 @@ struct subscription
 };
 
 /* Copies the names; those outside the grammar are denied at once. */
-struct subscription *subscription_new(const char *since,
-									  const char *const *names,
-									  int count,
-									  hub_subscribed fn,
-									  void *data);
+struct subscription *subscription_new(const char *since, const char *const *names, int count,
+									  hub_subscribed fn, void *data);
 void subscription_free(struct subscription *subscription);
 /* Appended to those of the subscriber. */
 void subscription_queue(struct hub_subscriber *subscriber, struct subscription *subscription);
@@ -50,7 +47,5 @@ void channels_clear(struct hub_subscriber *subscriber);
 char *channels_names(const struct hub_subscriber *subscriber, int first);
 char *channels_since(const struct hub_subscriber *subscriber);
 /* The first channel with first <= index < end to which the event goes, or NULL. */
-const char *channels_match(const struct hub_subscriber *subscriber,
-						   const struct hub_event *event,
-						   int first,
-						   int end);
+const char *channels_match(const struct hub_subscriber *subscriber, const struct hub_event *event,
+						   int first, int end);

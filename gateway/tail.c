@@ -20,8 +20,8 @@ enum
 static struct
 {
 	char epoch[HUB_EPOCH];
-	int64_t at;     /* every thread has what is up to here, or is about to */
-	int64_t target; /* events up to here are said to exist */
+	int64_t at;				   /* every thread has what is up to here, or is about to */
+	int64_t target;			   /* events up to here are said to exist */
 	int64_t asked_from, asked; /* ends of the read under way */
 	bool reading;
 	void (*take)(struct tail_batch *batch);

@@ -81,7 +81,7 @@ AS $$
                pg_get_function_arg_default(p.oid, i::integer) AS preset
           FROM pg_proc p, unnest(p.proargtypes::oid[]) WITH ORDINALITY AS u (t, i)
          WHERE p.oid = route_args.func
-    ), s AS (
+    ), w AS (
         SELECT a.*, CASE
             WHEN strpos(route_args.path, '{' || a.wire || '}') > 0 THEN 'path'
             WHEN a.name = 'if_match' THEN 'header'
@@ -91,14 +91,17 @@ AS $$
                 AND route_args.method IN ('POST', 'PUT', 'PATCH') THEN 'body'
             ELSE 'query' END AS source
           FROM a
+    ), s AS (
+        SELECT w.*, coalesce(route_args.args -> w.name, route_args.args -> w.wire,
+                             CASE w.source WHEN 'body' THEN route_args.args -> 'body' END) AS said
+          FROM w
     )
     SELECT s.n, s.name, s.source,
            CASE s.source WHEN 'header' THEN 'If-Match' WHEN 'prefer' THEN 'count=exact'
                 ELSE s.wire END,
            s.type, s.required,
            saleshub.route_type_schema(s.type)
-               || coalesce(route_args.args -> s.name, route_args.args -> s.wire,
-                           CASE s.source WHEN 'body' THEN route_args.args -> 'body' END, '{}'),
+               || coalesce(s.said -> 'schema', s.said, '{}'),
            -- an argument that the request does not give has the function's default
            CASE WHEN s.preset IS NULL OR s.preset LIKE 'NULL::%' THEN
                     format('$%s::%s', s.n, format_type(s.type, NULL))
