@@ -303,15 +303,15 @@ CREATE FUNCTION saleshub.set_password(email text, hash text) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    found record;
+    account record;
     members integer := 0;
 BEGIN
-    FOR found IN
+    FOR account IN
         SELECT l.org_id, l.member_id FROM saleshub.login l
          WHERE l.email = lower(btrim(set_password.email))
          ORDER BY l.org_id
     LOOP
-        PERFORM saleshub.credential_set(found.org_id, found.member_id, set_password.hash);
+        PERFORM saleshub.credential_set(account.org_id, account.member_id, set_password.hash);
         members := members + 1;
     END LOOP;
     IF members = 0 THEN
@@ -330,9 +330,9 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    found record;
+    own record;
 BEGIN
-    SELECT m.email, c.hash INTO found
+    SELECT m.email, c.hash INTO own
       FROM saleshub.session s
       JOIN crm.member m ON m.org_id = s.org_id AND m.member_id = s.member_id
       LEFT JOIN saleshub.credential c ON c.org_id = s.org_id AND c.member_id = s.member_id
@@ -341,8 +341,8 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM saleshub.raise('28000', 'the session has ended');
     END IF;
-    PERFORM saleshub.check_locked(found.email);
-    RETURN jsonb_build_object('email', found.email, 'hash', found.hash);
+    PERFORM saleshub.check_locked(own.email);
+    RETURN jsonb_build_object('email', own.email, 'hash', own.hash);
 END
 $$;
 ALTER FUNCTION saleshub.password_lookup(uuid, uuid) OWNER TO saleshub_owner;
