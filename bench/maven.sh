@@ -1,23 +1,46 @@
 #!/bin/bash
 # Loads the Maven CRM sales data (accounts.csv, products.csv, sales_pipeline.csv, sales_teams.csv)
-# through the SQL functions and compares the dashboard with the published figures.
-#   bench/maven.sh <folder> <database url> [<gateway url> <access token>]
-# The database role must be a superuser. With a gateway, the same figures are read by HTTP as well;
-# the token is that of a member of the organisation "Maven Sales". A second run only compares.
+# through the SQL functions into the organisation "Maven Sales" and compares the dashboard with the
+# published figures; exits non-zero when one differs. A second run only compares.
+#   bench/maven.sh <folder> [<database url> [<gateway url> [<access token>]]]
+# The database role must be a superuser; by default the environment of libpq says where it is. With a
+# gateway the same figures are read by HTTP, too. Without a token admin@maven.example gets a new
+# password and signs in. Called without a folder, MAVEN_DATA names it, or nothing is done.
 set -euo pipefail
 
-if (($# != 2 && $# != 4)); then
+folder=${1:-${MAVEN_DATA:-}}
+if [[ -z $folder ]]; then
 	sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
-	exit 2
+	echo 'skipped: no folder given' >&2
+	exit 0
 fi
-folder=$(cd "$1" && pwd)
+folder=$(cd "$folder" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
-sql=(psql -X -q -v ON_ERROR_STOP=1 -d "$2")
+gateway=${3:-} token=${4:-}
+sql=(psql -X -q -v ON_ERROR_STOP=1 ${2:+-d "$2"})
 
 copy()
 {
 	printf "\\\\copy %s FROM '%s/%s' WITH (FORMAT csv, HEADER, FORCE_NOT_NULL (%s))\n" \
 		"$1" "${folder//\'/\'\'}" "$2" "$3"
+}
+
+sign_in()
+{
+	local password hash
+	password=$(od -An -N 12 -tx1 /dev/urandom | tr -d ' \n')
+	hash=$(printf '%s' "$password" |
+		"${SALESHUB_GATEWAY:-$here/../build/saleshub-gateway}" --hash-password)
+	"${sql[@]}" -v hash="$hash" >/dev/null \
+		<<<"SELECT saleshub.set_password('admin@maven.example', :'hash')"
+	curl -fsS -H 'Content-Type: application/json' "$gateway/v1/auth/sign-in" \
+		-d "{\"email\":\"admin@maven.example\",\"password\":\"$password\"}" |
+		sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p'
+}
+
+get()
+{
+	curl -fsS -H "Authorization: Bearer $token" "$gateway/v1/dashboard?$1"
 }
 
 deal='opportunity_id, sales_agent, product, account, deal_stage, engage_date, close_date, close_value'
@@ -46,13 +69,9 @@ echo 'by SQL:'
 	cat "$here/maven_check.sql"
 } | "${sql[@]}"
 
-if (($# == 4)); then
+if [[ $gateway ]]; then
 	echo 'by HTTP:'
-	get()
-	{
-		curl -fsS -H "Authorization: Bearer $token" "$gateway/v1/dashboard?$1"
-	}
-	gateway=$3 token=$4
+	[[ $token ]] || token=$(sign_in)
 	all=$(get tz=UTC)
 	quarters=$(get 'from=2017-01-01T00:00:00Z&to=2018-01-01T00:00:00Z&tz=UTC&bucket=quarter')
 	"${sql[@]}" -v "all=$all" -v "quarters=$quarters" -f "$here/maven_check.sql"

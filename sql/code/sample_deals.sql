@@ -167,7 +167,9 @@ BEGIN
         WHERE saleshub.sample_step(d.deal_id, k, d.steps, d.opened_at, d.closes_at) <= anchor) n
     ORDER BY d.opened_at, d.deal_id;
 
-    -- The trigger noted one stage, entered now; the past is told here.
+    ANALYZE crm.deal;
+
+    -- The trigger noted one stage, the present one; the way to it is told here.
     DELETE FROM crm.stage_history h
     WHERE h.org_id = org;
     INSERT INTO crm.stage_history (stage_history_id, deal_id, pipeline_id, stage_id, status, amount,

@@ -44,7 +44,7 @@ BEGIN ATOMIC
     )
     SELECT firm, brand || ' ' || saleshub.sample_pick(suffixes, seed || ' form ' || firm),
            saleshub.sample_ascii(brand) || '.example', industry, employees,
-           round((employees * revenue_each
+           round((employees::float8 * revenue_each
                   * exp(0.4 * saleshub.sample_normal(seed || ' revenue ' || firm)))::numeric, -4),
            currency, country, city, phone, appeal
     FROM named
