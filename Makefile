@@ -105,10 +105,14 @@ build/gateway/%.o: gateway/%.c
 LOWER = $(filter $(GATEWAY_OBJS),$(shell awk '$$1 ~ /^[0-3]$$/ { print "build/gateway/" $$2 ".o" }' \
 	gateway/LAYERS))
 
-build/unit/%: test/unit/%.c $(LOWER)
+build/gateway/lower.a: $(LOWER)
+	rm -f $@
+	ar rcs $@ $^
+
+build/unit/%: test/unit/%.c build/gateway/lower.a
 	@mkdir -p $(@D)
 	$(CC) $(GATEWAY_CFLAGS) -DH2O_USE_LIBUV=0 -I$(shell $(PG_CONFIG) --includedir) -Igateway \
-		$(GATEWAY_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(LOWER) $(GATEWAY_LIBS)
+		$(GATEWAY_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< build/gateway/lower.a $(GATEWAY_LIBS)
 
 -include $(GATEWAY_OBJS:.o=.d) $(wildcard build/unit/*.d)
 
