@@ -117,8 +117,9 @@ build/unit/%: test/unit/%.c build/gateway/lower.a
 -include $(GATEWAY_OBJS:.o=.d) $(wildcard build/unit/*.d)
 
 distclean: clean
-	@[ ! -d .local/check ] || SALESHUB_LOCAL=.local/check scripts/stack remove
-	@[ ! -d .local ] || scripts/stack remove
+	@for dir in .local/check .local/test-* .local; do \
+		[ ! -d "$$dir" ] || STACK_DIR=$$dir scripts/stack remove || exit 1; \
+	done
 	rm -rf test/node_modules
 
 endif

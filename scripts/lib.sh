@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034
 # What the scripts share: where the parts of one private stack live, how to start and stop them.
-# SALESHUB_LOCAL names the folder of the stack, by default .local in the tree.
+# STACK_DIR names the folder of the stack, by default .local in the tree.
 
 set -euo pipefail
 shopt -s nullglob
 
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-local_dir=${SALESHUB_LOCAL:-$tree/.local}
+local_dir=${STACK_DIR:-$tree/.local}
 [[ $local_dir = /* ]] || local_dir=$PWD/$local_dir
 umask 022
 
@@ -296,7 +296,7 @@ make_cluster()
 configure_cluster()
 {
 	local durable=on
-	if [[ ${SALESHUB_THROWAWAY:-} ]]; then
+	if [[ ${STACK_THROWAWAY:-} ]]; then
 		durable=off
 	fi
 	cat >"$data/pg_hba.conf" <<-HBA
@@ -501,7 +501,7 @@ start_gateway()
 	ready=$base/gateway/ready.json
 	while :; do
 		rm -f "$ready"
-		gw_port=$(free_port "$gw_port" "${SALESHUB_PORT:-}")
+		gw_port=$(free_port "$gw_port" "${STACK_PORT:-}")
 		admin_port=$(free_port "$admin_port")
 		write_state
 		(
@@ -509,8 +509,6 @@ start_gateway()
 			export SALESHUB_DATABASE="host=$sock port=$pg_port dbname=saleshub user=saleshub_gateway"
 			export SALESHUB_REDIS=unix:$sock/redis.sock SALESHUB_WEB_ROOT=$base/gateway/web
 			export SALESHUB_JWT_SECRET_FILE=$base/gateway/jwt.key SALESHUB_READY_FILE=$ready
-			# The gateway refuses settings it does not know.
-			unset SALESHUB_LOCAL SALESHUB_PORT SALESHUB_THROWAWAY SALESHUB_STACK SALESHUB_KEEP
 			cd "$base/gateway"
 			daemon "$base/saleshub-gateway" >>"$log/gateway.log" 2>&1
 		) &
@@ -585,7 +583,8 @@ load_sample()
 	local hash
 	if [[ -z $sample ]]; then
 		if [[ $(sql -c 'SELECT EXISTS (SELECT FROM crm.org)') = f ]]; then
-			sql -c "SELECT crm.sample_data(leads => $1)" -c ANALYZE >/dev/null
+			sql -c "SELECT crm.sample_data(leads => $1)" -c ANALYZE >/dev/null ||
+				die "the sample data could not be loaded"
 		fi
 		sample=yes
 		write_state
@@ -593,11 +592,12 @@ load_sample()
 	if [[ -z $demo_password && -f $tree/gateway/main.c ]]; then
 		demo_email=$(sql -c "SELECT email FROM crm.member WHERE active AND role = 'admin'
 			ORDER BY created_at, member_id LIMIT 1")
-		[[ $demo_email ]] || die "the sample data has no admin"
 		demo_password=$(secret 6)
-		hash=$(printf '%s' "$demo_password" | "$base/saleshub-gateway" --hash-password)
+		hash=$(printf '%s' "$demo_password" | "$base/saleshub-gateway" --hash-password) ||
+			die "the password of the demo member could not be hashed"
 		sql -v email="$demo_email" -v hash="$hash" >/dev/null \
-			<<<"SELECT saleshub.set_password(:'email', :'hash')"
+			<<<"SELECT saleshub.set_password(:'email', :'hash')" ||
+			die "the demo member got no password"
 		write_state
 	fi
 }

@@ -86,7 +86,7 @@ class Stack
 	/* The stack command for this stack; resolves with what it printed. */
 	async command(...args)
 	{
-		const env = { ...process.env, SALESHUB_LOCAL: this.local, SALESHUB_THROWAWAY: 'yes' };
+		const env = { ...process.env, STACK_DIR: this.local, STACK_THROWAWAY: 'yes' };
 		const { stdout } = await run(join(tree, 'scripts', 'stack'), args, { env });
 		return stdout;
 	}
@@ -109,7 +109,7 @@ class Stack
 	async close()
 	{
 		await this.pool?.end();
-		if (this.own && !process.env.SALESHUB_KEEP)
+		if (this.own && !process.env.STACK_KEEP)
 			await this.command('remove');
 	}
 
@@ -238,7 +238,7 @@ export async function stack()
 {
 	if (!shared)
 	{
-		const given = process.env.SALESHUB_STACK;
+		const given = process.env.STACK_SHARED;
 		const name = basename(process.argv[1] ?? 'test').replace(/\W.*/, '');
 		shared = new Stack(given ?? join(tree, '.local', `test-${name}`), !given);
 		after(() => shared.close());
