@@ -7,6 +7,7 @@
 # gateway the same figures are read by HTTP, too. Without a token admin@maven.example gets a new
 # password and signs in. Called without a folder, MAVEN_DATA names it, or nothing is done.
 set -euo pipefail
+shopt -s inherit_errexit
 
 folder=${1:-${MAVEN_DATA:-}}
 if [[ -z $folder ]]; then
@@ -30,7 +31,7 @@ sign_in()
 	local password hash
 	password=$(od -An -N 12 -tx1 /dev/urandom | tr -d ' \n')
 	hash=$(printf '%s' "$password" |
-		"${SALESHUB_GATEWAY:-$here/../build/saleshub-gateway}" --hash-password)
+		"${GATEWAY_PROGRAM:-$here/../build/saleshub-gateway}" --hash-password)
 	"${sql[@]}" -v hash="$hash" >/dev/null \
 		<<<"SELECT saleshub.set_password('admin@maven.example', :'hash')"
 	curl -fsS -H 'Content-Type: application/json' "$gateway/v1/auth/sign-in" \
