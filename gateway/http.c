@@ -514,6 +514,9 @@ http_query_problem(struct request *request, const struct pool_result *result)
 			&(struct http_fault){ .pointer = fault_pointer(request, result), .code = answer.code });
 	/* a DETAIL that is our JSON was written for the client, and so was its message */
 	code = http_copy(request, code ? code : answer.code, strlen(code ? code : answer.code));
+	/* a fault of the address, found by the database: as when we find it ourselves */
+	if (answer.status == 422 && strcmp(code, "invalid_parameter") == 0)
+		answer.status = 400;
 	http_problem(request,
 				 answer.status,
 				 code,

@@ -342,6 +342,9 @@ DECLARE
     upper_ timestamptz;
     faults jsonb := '[]';
 BEGIN
+    from_ := nullif(from_, '');
+    to_ := nullif(to_, '');
+    tz := nullif(tz, '');
     zone := coalesce(saleshub.dashboard_zone(tz),
                      (SELECT o.timezone FROM crm.org o WHERE o.org_id = saleshub.org_id()), 'UTC');
     lower_ := saleshub.dashboard_bound(from_, zone);
@@ -358,7 +361,7 @@ END
 $$;
 COMMENT ON FUNCTION crm.dashboard_get(text, text, text, text) IS
     'crm.dashboard as HTTP gives it: bounds are times with an offset, or dates, which are '
-    'midnights in tz';
+    'midnights in tz; an empty argument is the same as none';
 
 CREATE FUNCTION saleshub.dashboard_bound(given text, zone text)
 RETURNS timestamptz

@@ -61,6 +61,8 @@ FROM jsonb_array_elements(
 SELECT crm.dashboard_get('2026-02-01T00:00:00+01:00', '2026-03-01') - 'as_of_seq'
        = crm.dashboard('2026-01-31 23:00+00', '2026-02-28 23:00+00') - 'as_of_seq' AS same_period;
 
+SELECT crm.dashboard_get('', '', '') - 'as_of_seq' = crm.dashboard() - 'as_of_seq' AS empty_is_none;
+
 -- what changes shows in the same transaction, and is gone with it
 BEGIN;
 UPDATE crm.deal SET status = 'won', closed_at = '2026-04-02'
