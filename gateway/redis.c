@@ -16,7 +16,6 @@
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 
-#include "log.h"
 #include "loop.h"
 #include "redis.h"
 
@@ -370,7 +369,6 @@ redis_new(const char *address)
 	redis->flush.run = on_turn_end;
 	if (!parse_address(redis, address))
 	{
-		log_event(LOG_LEVEL_ERROR, "redis", "cannot use the address %s: running without", address);
 		free(redis);
 		return NULL;
 	}

@@ -174,12 +174,12 @@ BEGIN
     SELECT jsonb_agg(DISTINCT jsonb_build_object('org_id', l.org_id, 'activity_id', l.activity_id))
     INTO touched
     FROM linkrows l;
-    -- Nobody has seen an activity of this very transaction without its links.
+    -- What this very transaction wrote has its new version already, and nobody saw another.
     UPDATE crm.activity a
     SET links_version = a.links_version + 1
     FROM jsonb_to_recordset(touched) AS t (org_id uuid, activity_id uuid)
     WHERE a.org_id = t.org_id AND a.activity_id = t.activity_id
-        AND NOT (a.version = 1 AND a.created_at = now());
+        AND a.xmin <> pg_current_xact_id()::xid;
     RETURN NULL;
 END;
 $$;

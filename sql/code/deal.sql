@@ -290,8 +290,9 @@ CREATE FUNCTION saleshub.deal_base(org_id uuid, amount numeric, currency text, a
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    rate numeric;
     day date;
+    rate numeric;
+    said text;
 BEGIN
     IF amount IS NULL OR currency = saleshub.org_currency(org_id) THEN
         RETURN amount;
@@ -299,13 +300,14 @@ BEGIN
     day := saleshub.org_day(org_id, at);
     rate := saleshub.currency_rate(org_id, currency, day);
     IF rate IS NULL THEN
+        said := to_char(day, 'YYYY-MM-DD');
         PERFORM saleshub.raise(
-            '22023', format('no exchange rate from %s for %s', currency, day),
+            '22023', format('no exchange rate from %s for %s', currency, said),
             jsonb_build_object('code', 'no_exchange_rate', 'errors', saleshub.fault(
                 '/currency', 'no_exchange_rate',
-                format('has no rate to %s on %s', saleshub.org_currency(org_id), day))),
+                format('has no rate to %s on %s', saleshub.org_currency(org_id), said))),
             format('Insert the rate of %s into crm.currency_rate, valid from %s or before.',
-                   currency, day));
+                   currency, said));
     END IF;
     RETURN amount * rate;
 END;

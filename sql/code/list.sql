@@ -131,12 +131,15 @@ BEGIN
         RETURN ARRAY(SELECT jsonb_array_elements_text(value));
     ELSIF op = 'in' OR op IN ('eq', 'ne') AND filter ->> 'type' IN ('enum', 'uuid', 'tags') THEN
         RETURN string_to_array(value #>> '{}', ',');
+    ELSIF filter ->> 'type' = 'timestamp' AND value #>> '{}' ~ '^\d{4}-\d\d-\d\d$' THEN
+        RETURN ARRAY[value #>> '{}' || 'T00:00:00Z'];
     END IF;
     RETURN ARRAY[value #>> '{}'];
 END;
 $$;
 COMMENT ON FUNCTION saleshub.filter_values(jsonb, text, jsonb) IS
-    'The values of a filter: those of a JSON array, of a comma list where the kind has one, or the one.';
+    'The values of a filter: those of a JSON array, of a comma list where the kind has one, or the one;
+a day stands for its first instant in UTC.';
 
 CREATE FUNCTION saleshub.list_filter(filter jsonb, op text, value jsonb, place integer,
                                      OUT sql text, OUT arg jsonb, OUT fault text)

@@ -113,8 +113,11 @@ BEGIN
         WHEN code = '1' AND digits ~ '^1?[2-9]\d{9}$' THEN '1' || right(digits, 10)
         WHEN code = '7' AND digits ~ '^[78]\d{10}$' THEN '7' || right(digits, 10)
         WHEN code = '39' AND length(digits) BETWEEN 8 AND 11 THEN code || digits
-        WHEN code NOT IN ('1', '7', '39') AND length(ltrim(digits, '0')) BETWEEN 7 AND 12
-             AND digits ~ '^0?[1-9]' THEN code || ltrim(digits, '0')
+        WHEN digits ~ '^0[1-9]\d{6,11}$' AND code NOT IN ('1', '7') THEN code || substr(digits, 2)
+        -- These have no trunk prefix: what is dialled at home is the whole number.
+        WHEN code IN ('30', '34', '45', '47', '48', '65', '351', '352', '354', '356', '357', '371',
+                      '372', '377', '420', '502', '503', '504', '505', '506', '507', '852', '853')
+             AND digits ~ '^[1-9]\d{6,9}$' THEN code || digits
     END;
     IF full_number ~ '^[1-9]\d{6,14}$' THEN
         RETURN '+' || full_number || extension;
