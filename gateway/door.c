@@ -23,6 +23,7 @@
 #include "door.h"
 #include "door_scan.h"
 #include "loop.h"
+#include "metric.h"
 #include "text.h"
 
 enum
@@ -229,6 +230,10 @@ answer(struct door *door)
 	struct iovec parts[2];
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 
+	snprintf(body, sizeof body, "code=\"%s\"", fault->code);
+	metric_add(
+		metric_counter("saleshub_http_refused_total", body, "Requests refused for their framing."),
+		1);
 	text_uuid(id);
 	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
 	body_len =

@@ -393,7 +393,7 @@ static bool
 field_encoding(struct door_scan *scan)
 {
 	if (scan->chunked || !value_is(scan, "chunked"))
-		return malformed(scan, "Transfer-Encoding is not exactly \"chunked\".");
+		return malformed(scan, "Transfer-Encoding is not exactly chunked.");
 	scan->chunked = true;
 	return true;
 }

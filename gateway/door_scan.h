@@ -56,8 +56,8 @@ enum door_state
 
 struct door_fault
 {
-	int status; /* 0: none */
-	const char *code, *detail;
+	int status;				   /* 0: none */
+	const char *code, *detail; /* need no escaping in JSON */
 };
 
 /* One connection. Zeroed, with limits set, it waits for the first request. */

@@ -7,26 +7,19 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { sleep, stack, waitFor } from '../lib/stack.mjs';
 
-let s, token, quick;
-
-before(async () => {
-	s = await stack();
-	const answer = await s.call('POST', '/v1/auth/sign-up', {
-		org_name: 'Framing', name: 'Ida', email: `${randomUUID()}@framing.example`,
-		password: 'a password for tests',
-	});
-	assert.equal(answer.status, 201);
-	token = answer.body.access_token;
-	quick = await startQuick();
+const s = await stack();
+const { body: { access_token: token } } = await s.call('POST', '/v1/auth/sign-up', {
+	org_name: 'Framing', name: 'Ida', email: `${randomUUID()}@framing.example`,
+	password: 'a password for tests',
 });
+const quick = await startQuick();
 
 after(async () => {
-	quick?.child.kill('SIGKILL');
-	if (quick)
-		await rm(quick.folder, { recursive: true });
+	quick.child.kill('SIGKILL');
+	await rm(quick.folder, { recursive: true });
 });
 
 // A second gateway that waits for requests only 600 ms.
