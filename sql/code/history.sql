@@ -57,7 +57,8 @@ DECLARE
 BEGIN
     PERFORM saleshub.record_exists(meta, id);
     IF cursor_ IS NOT NULL THEN
-        before := saleshub.list_place(cursor_, stamp, 1) ->> 0;
+        before := saleshub.list_place(
+            cursor_, stamp, '[{"cast": "uuid", "not_null": true}]') ->> 0;
     END IF;
     RETURN saleshub.page_json((
         SELECT jsonb_agg(jsonb_build_object(
@@ -115,17 +116,23 @@ BEGIN
             WHERE f.key IN ('status', 'stage_id', 'owner_id', 'done_at', 'amount', 'lost_reason',
                             'converted_company_id', 'converted_contact_id', 'converted_deal_id')
         ) END)
-    FROM crm.change_log c
-    WHERE c.org_id = saleshub.org_id()
-        AND (c.entity = noun AND c.entity_id = timeline_changes.id
-             -- The conversion of a lead also belongs to what came out of it.
-             OR c.entity = 'lead' AND c.changed #>> '{status,1}' = 'converted' AND c.entity_id IN (
-                SELECT l.lead_id FROM crm.lead l
-                WHERE l.org_id = saleshub.org_id() AND CASE noun
-                    WHEN 'company' THEN l.converted_company_id = timeline_changes.id
-                    WHEN 'contact' THEN l.converted_contact_id = timeline_changes.id
-                    WHEN 'deal' THEN l.converted_deal_id = timeline_changes.id END))
-        AND saleshub.timeline_kind(c.entity, c.op, c.changed) IS NOT NULL
+    FROM (
+        SELECT *
+        FROM crm.change_log l
+        WHERE l.org_id = saleshub.org_id() AND l.entity = noun
+            AND l.entity_id = timeline_changes.id
+        UNION ALL
+        -- The conversion of a lead also belongs to what came out of it.
+        SELECT l.*
+        FROM crm.lead d
+        JOIN crm.change_log l ON l.org_id = d.org_id AND l.entity = 'lead'
+            AND l.entity_id = d.lead_id AND l.changed #>> '{status,1}' = 'converted'
+        WHERE d.org_id = saleshub.org_id()
+            AND (noun = 'company' AND d.converted_company_id = timeline_changes.id
+                 OR noun = 'contact' AND d.converted_contact_id = timeline_changes.id
+                 OR noun = 'deal' AND d.converted_deal_id = timeline_changes.id)
+    ) c
+    WHERE saleshub.timeline_kind(c.entity, c.op, c.changed) IS NOT NULL
         AND (before_at IS NULL OR ROW(c.at, c.change_id) < ROW(before_at, before_id))
     ORDER BY c.at DESC, c.change_id DESC
     LIMIT most;
@@ -179,7 +186,8 @@ DECLARE
 BEGIN
     PERFORM saleshub.record_exists(meta, id);
     IF cursor_ IS NOT NULL THEN
-        place := saleshub.list_place(cursor_, stamp, 2);
+        place := saleshub.list_place(
+            cursor_, stamp, '[{"cast": "timestamptz", "not_null": true}, {"cast": "uuid", "not_null": true}]');
         before_at := place ->> 0;
         before_id := place ->> 1;
     END IF;

@@ -107,14 +107,14 @@ CREATE FUNCTION saleshub.filter_value_ok(filter jsonb, value text) RETURNS boole
 AS $$
 BEGIN
     CASE filter ->> 'cast'
-        WHEN 'numeric' THEN RETURN value ~ '^-?\d{1,20}(\.\d{1,10})?$';
+        WHEN 'numeric' THEN RETURN value ~ '^-?\d{1,40}(\.\d{1,80})?$';
         WHEN 'boolean' THEN RETURN value IN ('true', 'false');
         WHEN 'uuid' THEN RETURN saleshub.format_ok('uuid', value);
         WHEN 'date' THEN RETURN saleshub.format_ok('date', value);
         WHEN 'timestamptz' THEN
             RETURN saleshub.format_ok('date-time', value) OR saleshub.format_ok('date', value);
         ELSE
-            RETURN filter -> 'type' <> '"enum"'
+            RETURN filter ->> 'type' IS DISTINCT FROM 'enum'
                 OR filter -> 'schema' -> 'enum' @> jsonb_build_array(value);
     END CASE;
 END;
@@ -235,25 +235,30 @@ $$;
 COMMENT ON FUNCTION saleshub.list_filters(jsonb, jsonb) IS
     'SQL text of all filters [{field, op, value}], each led by AND, and their values; 22023 for bad ones.';
 
-CREATE FUNCTION saleshub.list_place(cursor_ text, stamp text, keys integer) RETURNS jsonb
+CREATE FUNCTION saleshub.list_place(cursor_ text, stamp text, keys jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     state jsonb := saleshub.cursor_decode(cursor_);
+    place jsonb := CASE jsonb_typeof(state -> 'k') WHEN 'array' THEN state -> 'k' ELSE '[]' END;
 BEGIN
-    IF state ->> 's' IS DISTINCT FROM stamp OR jsonb_typeof(state -> 'k') IS DISTINCT FROM 'array'
-       OR jsonb_array_length(state -> 'k') <> keys
+    IF state ->> 's' IS DISTINCT FROM stamp OR jsonb_array_length(place) <> jsonb_array_length(keys)
+       OR EXISTS (
+            SELECT FROM jsonb_array_elements(keys) WITH ORDINALITY AS e (k, n)
+            WHERE NOT CASE place -> (n - 1)::integer
+                WHEN 'null' THEN NOT (k ->> 'not_null')::boolean
+                ELSE saleshub.filter_value_ok(k, place ->> (n - 1)::integer) END)
     THEN
         PERFORM saleshub.bad_parameter('cursor', 'invalid', CASE WHEN state ? 's'
             THEN 'The cursor belongs to a list of another order or with other filters.'
             ELSE 'This is no cursor of a list.' END);
     END IF;
-    RETURN state -> 'k';
+    RETURN place;
 END;
 $$;
-COMMENT ON FUNCTION saleshub.list_place(text, text, integer) IS
-    'The sort values in a cursor, which must be of this very list (stamp); else 22023.';
+COMMENT ON FUNCTION saleshub.list_place(text, text, jsonb) IS
+    'The sort values in a cursor, which must be of this very list (stamp) and fit its keys; else 22023.';
 
 CREATE FUNCTION saleshub.list_limit(limit_ integer) RETURNS integer
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -292,7 +297,7 @@ BEGIN
     stamp := md5((meta ->> 'noun') || coalesce(sort, '') || wanted.sql || wanted.args::text);
     IF cursor_ IS NOT NULL THEN
         args := args || jsonb_build_object(
-            'after', saleshub.list_place(cursor_, stamp, jsonb_array_length(keys)));
+            'after', saleshub.list_place(cursor_, stamp, keys));
         after := ' AND ' || saleshub.list_after(keys);
     END IF;
 

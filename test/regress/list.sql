@@ -104,6 +104,8 @@ SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     format('SELECT crm.deal_list(5, %L, %L, filters => %L)', :'cursor', 'name', '[{"field": "status", "value": "open"}]'),
     format('SELECT crm.lead_list(5, %L)', :'cursor'),
     format('SELECT crm.deal_list(5, %L, %L)', left(:'cursor', -3), 'name'),
+    format('SELECT crm.deal_list(5, %L, %L)', saleshub.cursor_encode(saleshub.cursor_decode(:'cursor') || '{"k": ["D1", "x"]}'), 'name'),
+    format('SELECT crm.deal_list(5, %L, %L)', saleshub.cursor_encode(saleshub.cursor_decode(:'cursor') || '{"k": {"a": 1}}'), 'name'),
     $$SELECT crm.deal_list(5, 'no cursor!')$$, $$SELECT crm.deal_list(5, '')$$]) s;
 
 -- limits and orders
