@@ -281,10 +281,12 @@ set(const char *name, size_t len, const char *value, const char *where)
 
 		if (!secret)
 			return fault(where, setting->name, "its file cannot be read");
-		*(const char **) setting->place = secret;
+		free(*(char **) setting->place);
+		*(char **) setting->place = secret;
 		return true;
 	}
-	*(const char **) setting->place = copy(value, strlen(value));
+	free(*(char **) setting->place);
+	*(char **) setting->place = copy(value, strlen(value));
 	return true;
 }
 

@@ -21,7 +21,8 @@ enum
 	MAX_THREADS = 256,
 	ACCEPT_BATCH = 64,
 	HOOKS = 8,
-	TIMER_LISTS = 128
+	TIMER_LISTS = 128,
+	LAST_REQUEST_MS = 100 /* from the end of listening to the end of idle connections */
 };
 
 /* One listening socket of one thread. */
@@ -44,7 +45,7 @@ struct worker
 	int ntimer_lists;
 	size_t connections, connection_limit;
 	bool full, expired;
-	struct timer expiry;
+	struct timer drain, expiry;
 	atomic_uint_fast64_t turned_us;
 	atomic_size_t open;
 	pthread_t id;
@@ -281,38 +282,48 @@ on_close(void *data)
 	}
 }
 
+/* Lets the next client in; false: none waits, or there are enough. */
+static bool
+accept_one(struct listener *listener)
+{
+	struct worker *worker = worker_self();
+	h2o_socket_t *client;
+
+	if (listener->public && worker->connections >= worker->connection_limit)
+	{
+		worker->full = true;
+		h2o_socket_read_stop(listener->sock);
+		return false;
+	}
+	client = h2o_evloop_socket_accept(listener->sock);
+	if (!client)
+		return false;
+	if (listener->public)
+	{
+		worker->connections++;
+		count_open(worker);
+		client->on_close.cb = on_close;
+		client->on_close.data = worker;
+		for (int i = 0; i < HOOKS && accept_hooks[i]; i++)
+			accept_hooks[i](client);
+	}
+	h2o_accept(&listener->accept, client);
+	return true;
+}
+
 static void
 on_accept(h2o_socket_t *sock, const char *err)
 {
-	struct listener *listener = sock->data;
-	struct worker *worker = worker_self();
-
-	if (err)
-		return;
-	for (int i = 0; i < ACCEPT_BATCH; i++)
-	{
-		h2o_socket_t *client;
-
-		if (listener->public && worker->connections >= worker->connection_limit)
-		{
-			worker->full = true;
-			h2o_socket_read_stop(listener->sock);
+	for (int i = 0; i < ACCEPT_BATCH && !err; i++)
+		if (!accept_one(sock->data))
 			return;
-		}
-		client = h2o_evloop_socket_accept(listener->sock);
-		if (!client)
-			return;
-		if (listener->public)
-		{
-			worker->connections++;
-			count_open(worker);
-			client->on_close.cb = on_close;
-			client->on_close.data = worker;
-			for (int h = 0; h < HOOKS && accept_hooks[h]; h++)
-				accept_hooks[h](client);
-		}
-		h2o_accept(&listener->accept, client);
-	}
+}
+
+static void
+accept_all(struct listener *listener)
+{
+	while (listener->sock && accept_one(listener))
+		;
 }
 
 static void
@@ -446,6 +457,21 @@ on_expiry(struct timer *timer)
 	worker_self()->expired = true;
 }
 
+/* Ends the connections that only wait, and those with a request once it is answered. */
+static void
+on_drain(struct timer *timer)
+{
+	struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, drain, timer);
+
+	for (int i = 0; i < HOOKS && drain_hooks[i]; i++)
+		drain_hooks[i]();
+	h2o_context_request_shutdown(&worker->thread.ctx);
+}
+
+/*
+ * Stops listening first. Clients whose connection the kernel had completed are let in, and have a
+ * moment to send what they connected for.
+ */
 static void
 drain(void *data)
 {
@@ -455,10 +481,9 @@ drain(void *data)
 	if (worker->thread.draining)
 		return;
 	worker->thread.draining = true;
+	accept_all(&worker->public);
 	listener_close(&worker->public);
-	for (int i = 0; i < HOOKS && drain_hooks[i]; i++)
-		drain_hooks[i]();
-	h2o_context_request_shutdown(&worker->thread.ctx);
+	timer_start(&worker->drain, LAST_REQUEST_MS, on_drain);
 	timer_start(&worker->expiry, (uint64_t) config.drain_s * 1000, on_expiry);
 }
 

@@ -9,6 +9,7 @@ struct pool;
 struct redis;
 struct cache;
 struct hub;
+struct stamps;
 
 struct thread
 {
@@ -19,7 +20,8 @@ struct thread
 	struct redis *redis; /* NULL when the gateway runs without Redis */
 	struct cache *cache;
 	struct hub *hub;
-	bool draining; /* SIGTERM seen: no new connections, finish what is under way */
+	struct stamps *stamps; /* of stamp.c */
+	bool draining;		   /* SIGTERM seen: no new connections, finish what is under way */
 };
 
 /* The thread this code runs on. */

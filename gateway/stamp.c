@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loop.h"
 #include "stamp.h"
 
 enum
@@ -17,23 +18,26 @@ struct entry
 	struct cache_session stamp;
 };
 
-static __thread struct entry *entries;
-static __thread uint64_t tick;
+struct stamps
+{
+	struct entry entries[SETS][WAYS];
+	uint64_t tick;
+};
 
 static struct entry *
 set_of(const char *session)
 {
 	uint64_t h = 1469598103934665603u;
 
-	if (!entries)
+	if (!self->stamps)
 	{
-		entries = calloc((size_t) SETS * WAYS, sizeof *entries);
-		if (!entries)
+		self->stamps = calloc(1, sizeof *self->stamps);
+		if (!self->stamps)
 			abort();
 	}
 	while (*session)
 		h = (h ^ (unsigned char) *session++) * 1099511628211u;
-	return entries + (h >> 32) % SETS * WAYS;
+	return self->stamps->entries[(h >> 32) % SETS];
 }
 
 struct cache_session
@@ -45,7 +49,7 @@ stamp_of(const char *session)
 	{
 		if (set[i].used > 0 && strcmp(set[i].session, session) == 0)
 		{
-			set[i].used = ++tick;
+			set[i].used = ++self->stamps->tick;
 			return set[i].stamp;
 		}
 	}
@@ -69,6 +73,6 @@ stamp_note(const char *session, const struct cache_session *stamp)
 			place = &set[i];
 	}
 	snprintf(place->session, sizeof place->session, "%s", session);
-	place->used = ++tick;
+	place->used = ++self->stamps->tick;
 	place->stamp = *stamp;
 }
