@@ -24,6 +24,7 @@
 #include "door_scan.h"
 #include "loop.h"
 #include "metric.h"
+#include "sqlstate.h"
 #include "text.h"
 
 enum
@@ -195,28 +196,6 @@ h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
 	read_start(sock, on_read);
 }
 
-static const char *
-reason(int status)
-{
-	switch (status)
-	{
-		case 408:
-			return "Request Timeout";
-		case 413:
-			return "Payload Too Large";
-		case 414:
-			return "URI Too Long";
-		case 431:
-			return "Request Header Fields Too Large";
-		case 501:
-			return "Not Implemented";
-		case 505:
-			return "HTTP Version Not Supported";
-		default:
-			return "Bad Request";
-	}
-}
-
 /* One attempt, straight to the kernel: nothing else is being written, and the client is at fault.
  */
 static void
@@ -241,7 +220,7 @@ answer(struct door *door)
 				 sizeof body,
 				 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\","
 				 "\"code\":\"%s\",\"request_id\":\"%s\"}",
-				 reason(fault->status),
+				 sqlstate_title(fault->status),
 				 fault->status,
 				 fault->detail,
 				 fault->code,
@@ -253,7 +232,7 @@ answer(struct door *door)
 						"X-Request-Id: %s\r\nCache-Control: no-store\r\n"
 						"X-Content-Type-Options: nosniff\r\n\r\n",
 						fault->status,
-						reason(fault->status),
+						sqlstate_title(fault->status),
 						date,
 						body_len,
 						id);

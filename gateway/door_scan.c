@@ -263,7 +263,7 @@ on_field(struct door_scan *scan, unsigned char c)
 	if (!is_token(c))
 		return malformed(scan, "A header name holds a character that is not allowed.");
 	if (++scan->headers > scan->limits->headers)
-		return refuse(scan, 431, "headers_too_large", "The request has too many headers.");
+		return refuse(scan, 431, "head_too_large", "The request has too many headers.");
 	scan->state = DOOR_NAME_REST;
 	scan->name[0] = lower(c);
 	scan->name_len = 1;
@@ -442,7 +442,7 @@ head_end(struct door_scan *scan)
 	if (scan->chunked && scan->http10)
 		return malformed(scan, "HTTP/1.0 has no Transfer-Encoding.");
 	if (scan->length > scan->limits->body)
-		return refuse(scan, 413, "body_too_large", "The request body is too large.");
+		return refuse(scan, 413, "too_large", "The request body is too large.");
 	if (scan->upgrade && scan->connection_upgrade)
 	{
 		if (scan->chunked || scan->length > 0)
@@ -515,7 +515,7 @@ on_size_first(struct door_scan *scan, unsigned char c)
 		return malformed(scan, "A chunk size has too many digits.");
 	scan->chunk = scan->chunk * 16 + digit;
 	if (scan->chunk > scan->limits->body - scan->body)
-		return refuse(scan, 413, "body_too_large", "The request body is too large.");
+		return refuse(scan, 413, "too_large", "The request body is too large.");
 	scan->state = DOOR_SIZE;
 	return true;
 }
@@ -531,7 +531,7 @@ on_extension(struct door_scan *scan, unsigned char c)
 	if (!is_text(c))
 		return malformed(scan, "A chunk extension holds a control character.");
 	if (++scan->extensions > DOOR_EXTENSIONS)
-		return refuse(scan, 413, "body_too_large", "The chunk extensions are too long.");
+		return refuse(scan, 413, "too_large", "The chunk extensions are too long.");
 	return true;
 }
 
@@ -627,11 +627,11 @@ within_limits(struct door_scan *scan)
 	if (scan->trailer)
 	{
 		if (++scan->extensions > DOOR_EXTENSIONS)
-			return refuse(scan, 431, "headers_too_large", "The trailers are too long.");
+			return refuse(scan, 431, "head_too_large", "The trailers are too long.");
 		return true;
 	}
 	if (++scan->head > scan->limits->head)
-		return refuse(scan, 431, "headers_too_large", "The request head is too large.");
+		return refuse(scan, 431, "head_too_large", "The request head is too large.");
 	return true;
 }
 
