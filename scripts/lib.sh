@@ -47,35 +47,46 @@ fi
 # sockets, whose paths may have 107 bytes at most.
 locate()
 {
-	local hash
 	mkdir -p "$local_dir"
 	local_dir=$(cd "$local_dir" && pwd -P)
-	hash=$(printf '%s' "$local_dir" | cksum | cut -d' ' -f1)
 	base=$local_dir
 	if ((EUID == 0)); then
 		id -u postgres >/dev/null 2>&1 || die "PostgreSQL is not installed: try make run"
 		if ! "${as_server[@]}" test -x "$local_dir"; then
-			base=/var/tmp/saleshub-$hash
-			private_folder "$base" 755 root
-			ln -sfn "$base" "$local_dir/server"
+			base=$(readlink "$local_dir/server") || base=''
+			[[ $base && -d $base ]] || outside_base
 		fi
+		chmod 755 "$base"
 	fi
 	data=$base/data
 	sock=$base/sock
 	if ((${#sock} > 85)); then
-		sock=/tmp/saleshub-$EUID-$hash
+		sock=/tmp/saleshub-$EUID-$(printf '%s' "$base" | cksum | cut -d' ' -f1)
 	fi
 	private_folder "$sock" 700 "$server_user"
 	log=$base/log
 	private_folder "$log" 755 "$server_user"
 	root=$base/root
-	if ((EUID == 0)); then
-		chmod 755 "$base"
-	fi
 	# Debian's pg_config is the same for all programs of one major version.
 	pg_bin=$root$("$pg_config" --bindir)
 	state=$base/state
 	read_state
+}
+
+# A new folder in /var/tmp; those of trees that are gone are removed.
+outside_base()
+{
+	local owner
+	for owner in /var/tmp/saleshub-*/owner; do
+		base=${owner%/owner}
+		data=$base/data
+		if [[ -O $owner && $(readlink "$(<"$owner")/server") != "$base" ]] && ! cluster_processes; then
+			rm -rf "$base"
+		fi
+	done
+	base=$(mktemp -d /var/tmp/saleshub-XXXXXX)
+	printf '%s\n' "$local_dir" >"$base/owner"
+	ln -sfn "$base" "$local_dir/server"
 }
 
 # Makes a folder with this mode and owner; one that somebody else made in /tmp is refused.
