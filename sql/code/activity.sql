@@ -20,13 +20,22 @@ CREATE FUNCTION saleshub.activity_fields() RETURNS jsonb
 COMMENT ON FUNCTION saleshub.activity_fields() IS
     'The fields of an activity in the API; by the last four, lists find the activities of a record.';
 
+CREATE FUNCTION saleshub.activity_links() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT f.value ->> 'sql'
+            FROM pg_catalog.jsonb_array_elements(saleshub.activity_fields()) f
+            WHERE f.value ->> 'name' = 'links');
+COMMENT ON FUNCTION saleshub.activity_links() IS
+    'SQL text of the links of an activity.';
+
 CREATE FUNCTION saleshub.activity_meta() RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
     RETURN saleshub.record_meta('activity', 'activities', saleshub.activity_fields(),
-        jsonb_build_object('owner', saleshub.member_included('owner_id')));
+        jsonb_build_object('owner', saleshub.member_included('owner_id'),
+                           'links', saleshub.activity_links()));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.activity_meta() IS

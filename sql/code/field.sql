@@ -147,7 +147,8 @@ BEGIN
     schema := CASE field ->> 'type'
         WHEN 'text' THEN jsonb_build_object('type', 'string',
                                             'maxLength', coalesce((field ->> 'max')::integer, 200))
-        WHEN 'enum' THEN jsonb_build_object('type', 'string', 'enum', field -> 'values')
+        WHEN 'enum' THEN jsonb_build_object('type', 'string', 'enum',
+                                            coalesce(field -> 'written', field -> 'values'))
         WHEN 'integer' THEN '{"type": "integer", "minimum": 0, "maximum": 2147483647}'
         WHEN 'number' THEN '{"type": "number", "minimum": 0}'
         WHEN 'boolean' THEN '{"type": "boolean"}'
@@ -254,6 +255,7 @@ BEGIN
             ' AND l.activity_id = t.activity_id AND l.entity = %L AND l.entity_id = %%s)',
             field ->> 'linked') END,
         'cast', saleshub.field_cast(kind),
+        'lower', CASE WHEN field #>> '{schema,format}' = 'email' THEN true END,
         'schema', CASE kind
             WHEN 'integer' THEN '{"type": "integer"}'
             WHEN 'number' THEN '{"type": "number"}'

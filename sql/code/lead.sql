@@ -11,7 +11,8 @@ CREATE FUNCTION saleshub.lead_fields() RETURNS jsonb
         {"name": "website", "type": "text", "max": 2000},
         {"name": "source", "type": "text", "max": 100, "sort": true},
         {"name": "status", "type": "enum", "sort": true, "not_null": true, "values":
-            ["new", "working", "nurturing", "qualified", "unqualified", "converted"]},
+            ["new", "working", "nurturing", "qualified", "unqualified", "converted"], "written":
+            ["new", "working", "nurturing", "qualified", "unqualified"]},
         {"name": "country", "type": "text", "sort": true},
         {"name": "city", "type": "text", "sort": true},
         {"name": "industry", "type": "text", "sort": true},

@@ -150,7 +150,8 @@ DECLARE
     sign text := '{"eq": "=", "in": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}'::jsonb
                  ->> op;
     kind text := filter ->> 'type';
-    items text[] := saleshub.filter_values(filter, op, value);
+    items text[] := saleshub.filter_values(
+        filter, op, CASE WHEN filter ? 'lower' THEN lower(value::text)::jsonb ELSE value END);
     nothing boolean := items = ARRAY[NULL::text] OR items = ARRAY['null'] AND kind NOT IN ('text', 'tags');
     col text := filter ->> 'sql';
     among text;

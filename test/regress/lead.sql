@@ -62,6 +62,10 @@ SELECT url, saleshub.website_ok(url), saleshub.domain_normal(url) FROM unnest(AR
     'example.com', 'https://www.Example.com:8080/a?b#c', 'http://user@example.com', 'www.example.com.',
     'javascript:alert(1)', 'ftp://example.com', 'nowhere', 'https://a b.com']) url;
 
+-- an address is found however it is written
+SELECT crm.lead_list(filters => '[{"field": "email", "value": "GRACE@navy.mil"}]', count_ => true) -> 'total',
+       crm.lead_list(filters => '[{"field": "email", "op": "in", "value": ["Grace@Navy.mil", "a@b.c"]}]', count_ => true) -> 'total';
+
 -- what is wrong with a row is told at once, by SQL as by function
 SELECT pg_temp.refused($$SELECT crm.lead_create('{"first_name": "X"}')$$);
 SELECT pg_temp.refused($$INSERT INTO crm.lead (first_name, email, phone, website, employees, annual_revenue, status, owner_id)
@@ -71,6 +75,7 @@ SELECT pg_temp.refused($$INSERT INTO crm.lead (email, annual_revenue, annual_rev
 -- a lead becomes converted by conversion only, and then stays as it is
 SELECT crm.lead_create('{"last_name": "Done"}') ->> 'id' AS lead \gset
 SELECT pg_temp.refused(format($$SELECT crm.lead_update(%L, '{"status": "converted"}')$$, :'lead'));
+SELECT pg_temp.refused(format($$UPDATE crm.lead SET status = 'converted' WHERE lead_id = %L$$, :'lead'));
 SELECT pg_temp.refused($$SET saleshub.converting = on$$);
 RESET ROLE;
 BEGIN;
