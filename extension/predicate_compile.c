@@ -179,7 +179,7 @@ check_members(struct compiler *c, JsonbValue *json, const char *const *known)
 		while (*k && strcmp(*k, name) != 0)
 			k++;
 		if (!*k)
-			fault(c, name, "unknown", psprintf("There is no member \"%s\" here.", name));
+			fault(c, name, "unknown_member", psprintf("There is no member \"%s\" here.", name));
 	}
 }
 

@@ -296,7 +296,7 @@ sh_lead_route_call(PG_FUNCTION_ARGS)
 		sh_score_share_rules(&org);
 		check_may_route(find_lead(lead, true, &converted), converted);
 	}
-	/* Called amidst an INSERT of leads, the statement counts on and writes the state. */
+	/* Amidst an INSERT of leads, that statement counts on from here and writes the state. */
 	if (!dry_run)
 		kept = sh_route_kept(&org);
 	pool = kept ? kept : sh_route_read(&org, !dry_run);

@@ -151,7 +151,7 @@ ask_open(const struct ask_member *who, const char *connection, const char *chann
 	ask->values[1] = ask->texts[1];
 	add_step(ask,
 			 "live_open",
-			 "SELECT channel, since, ok FROM saleshub.live_open($1::uuid, $2::text[])",
+			 "SELECT channel, since, ok, old FROM saleshub.live_open($1::uuid, $2::text[])",
 			 2);
 	add_position(ask);
 	pool_send(self->pool, &ask->query);
@@ -160,7 +160,7 @@ ask_open(const struct ask_member *who, const char *connection, const char *chann
 
 void
 ask_open_row(const struct ask_answer *answer, int row, char name[CHANNEL_NAME], int64_t *since,
-			 bool *ok)
+			 bool *ok, bool *old)
 {
 	struct pool_value value = pool_value(answer->result, 1, row, 0);
 
@@ -171,6 +171,8 @@ ask_open_row(const struct ask_answer *answer, int row, char name[CHANNEL_NAME], 
 		text_integer(value.base, value.len, since);
 	value = pool_value(answer->result, 1, row, 2);
 	*ok = value.base && value.base[0] == 't';
+	value = pool_value(answer->result, 1, row, 3);
+	*old = value.base && value.base[0] == 't';
 }
 
 struct ask *

@@ -46,9 +46,10 @@ typedef void (*ask_done)(struct ask *ask, void *owner, const struct ask_answer *
 /* channels: an SQL array literal, see ask_channels. connection "": none. */
 struct ask *ask_open(const struct ask_member *who, const char *connection, const char *channels,
 					 ask_done fn, void *owner);
-/* Row of ask_open: a channel that was asked for or remembered; since -1: not remembered. */
+/* Row of ask_open: a channel that was asked for or remembered; since -1: not remembered; old: was
+ * last saved long ago. */
 void ask_open_row(const struct ask_answer *answer, int row, char name[CHANNEL_NAME], int64_t *since,
-				  bool *ok);
+				  bool *ok, bool *old);
 
 struct ask *ask_page(const struct ask_member *who, int64_t since, int64_t upto, int batch,
 					 const char *channels, ask_done fn, void *owner);

@@ -19,6 +19,7 @@
 enum
 {
 	HUB_CHANNELS = 128,
+	HUB_PER_MEMBER = 50, /* on one thread */
 	HUB_EPOCH = 64
 };
 
@@ -39,6 +40,7 @@ enum hub_outcome
 {
 	HUB_JOINED,		/* from where it was asked, or from now when nothing was asked */
 	HUB_RESET,		/* the position asked for is unknown (other log, too old): from now */
+	HUB_CROWDED,	/* the member has too many; not joined */
 	HUB_REFUSED,	/* session over; not joined */
 	HUB_UNAVAILABLE /* the database is away; not joined */
 };
@@ -94,6 +96,7 @@ struct hub_subscriber
 	int64_t done;		  /* everything up to here was given or is not wanted */
 	int64_t history_done; /* the same for the older events that new channels asked for */
 	int history_from;	  /* index of the first such channel, -1: no history under way */
+	char left[HUB_EPOCH]; /* the log it was detached from */
 	int64_t query_upto;	  /* where the page under way ends */
 	bool joined, live, full, recheck;
 	uint64_t full_since;
@@ -124,6 +127,13 @@ void hub_join(struct hub *hub, struct hub_subscriber *subscriber, const char *si
 /* Frees what the hub holds; safe when not joined. No callback follows, not even of a hub_subscribe.
  */
 void hub_leave(struct hub_subscriber *subscriber);
+
+/*
+ * The subscriber goes to another thread: detach here (false: it waits for an answer, try again
+ * soon), attach there. Nothing is lost or repeated on the way.
+ */
+bool hub_detach(struct hub_subscriber *subscriber);
+void hub_attach(struct hub *hub, struct hub_subscriber *subscriber);
 
 /*
  * Called once the channels count: authorised, older events after since (NULL: from now) given,

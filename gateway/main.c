@@ -20,6 +20,8 @@
 #include "pool.h"
 #include "redis.h"
 #include "route.h"
+#include "socketio.h"
+#include "stream.h"
 #include "text.h"
 
 /* Whole or not at all: whoever waits for the file never reads half of it. */
@@ -95,6 +97,8 @@ serve(void)
 	health_register();
 	auth_start();
 	account_start();
+	stream_install();
+	socketio_install();
 	status = loop_run(&global, &admin, setup);
 	if (config.ready_file[0] != '\0')
 		unlink(config.ready_file);

@@ -16,6 +16,7 @@
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 
+#include "log.h"
 #include "loop.h"
 #include "redis.h"
 
@@ -369,6 +370,7 @@ redis_new(const char *address)
 	redis->flush.run = on_turn_end;
 	if (!parse_address(redis, address))
 	{
+		log_event(LOG_LEVEL_ERROR, "redis", "cannot use the address %s: running without", address);
 		free(redis);
 		return NULL;
 	}

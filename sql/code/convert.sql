@@ -141,6 +141,11 @@ BEGIN
             SELECT jsonb_agg(f || jsonb_build_object('pointer', CASE f ->> 'pointer'
                        WHEN '/pipeline_id' THEN '/deal/pipeline' ELSE '/deal/stage' END))
               FROM jsonb_array_elements(place.faults) AS f), '[]');
+        IF deal ? 'amount' AND saleshub.currency_rate(
+               org, coalesce(deal ->> 'currency', saleshub.org_currency(org)), saleshub.org_day(org, now())) IS NULL THEN
+            faults := faults || saleshub.fault('/deal/currency', 'no_exchange_rate',
+                format('has no rate to %s today', saleshub.org_currency(org)));
+        END IF;
     END IF;
     IF faults <> '[]' THEN
         PERFORM saleshub.raise('22023', 'the options of the conversion name what is not there',

@@ -131,14 +131,14 @@ COMMENT ON FUNCTION saleshub.channel_authorize(text) IS
     'Whether the member may listen: entity:<type>:<id> of a record that row security shows, list:<type>, dash:main, feed, user:me.';
 
 CREATE OR REPLACE FUNCTION saleshub.live_channels(connection uuid)
-RETURNS TABLE (channel text, since bigint)
+RETURNS TABLE (channel text, since bigint, old boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT u.channel, u.since
+    SELECT u.channel, u.since, c.saved_at < now() - interval '1 day'
       FROM saleshub.live_connection c, unnest(c.channels, c.since) AS u (channel, since)
      WHERE c.org_id = saleshub.org_id() AND c.member_id = saleshub.member_id()
        AND c.live_connection_id = live_channels.connection;
@@ -149,7 +149,7 @@ COMMENT ON FUNCTION saleshub.live_channels(uuid) IS
     'The channels remembered for a connection of this very member.';
 
 CREATE OR REPLACE FUNCTION saleshub.live_open(connection uuid, channels text[])
-RETURNS TABLE (channel text, since bigint, ok boolean)
+RETURNS TABLE (channel text, since bigint, ok boolean, old boolean)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -157,18 +157,18 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH wanted AS (
-        SELECT c.channel, c.since, 0::bigint AS n FROM saleshub.live_channels(connection) c
+        SELECT c.channel, c.since, c.old, 0::bigint AS n FROM saleshub.live_channels(connection) c
         UNION ALL
-        SELECT u.channel, NULL::bigint, u.n
+        SELECT u.channel, NULL::bigint, false, u.n
           FROM unnest(channels) WITH ORDINALITY AS u (channel, n))
-    SELECT w.channel, max(w.since), saleshub.channel_authorize(w.channel)
+    SELECT w.channel, max(w.since), saleshub.channel_authorize(w.channel), bool_or(w.old)
       FROM wanted w
      GROUP BY w.channel
      ORDER BY min(w.n), w.channel;
 END
 $$;
 COMMENT ON FUNCTION saleshub.live_open(uuid, text[]) IS
-    'The channels asked for and those remembered for the connection, each with the position from which it counts and whether the member may listen.';
+    'The channels asked for and those remembered for the connection, each with the position from which it counts, whether the member may listen, and whether it should be saved anew.';
 
 CREATE OR REPLACE FUNCTION saleshub.live_save(connection uuid, channels text[], since bigint[])
 RETURNS void
@@ -185,12 +185,10 @@ BEGIN
         ON CONFLICT (org_id, live_connection_id) DO UPDATE
        SET channels = excluded.channels, since = excluded.since, saved_at = now()
      WHERE c.member_id = excluded.member_id;
-    -- The newest stay: more than these no member has open at once.
+    -- A connection in use is saved anew every day; older ones cannot be resumed in any case,
+    -- because events are kept for a shorter time.
     DELETE FROM saleshub.live_connection c
-     WHERE c.org_id = org AND c.member_id = member
-       AND c.saved_at < (SELECT o.saved_at FROM saleshub.live_connection o
-                          WHERE o.org_id = org AND o.member_id = member
-                          ORDER BY o.saved_at DESC OFFSET 200 LIMIT 1);
+     WHERE c.org_id = org AND c.member_id = member AND c.saved_at < now() - interval '10 days';
 END
 $$;
 ALTER FUNCTION saleshub.live_save(uuid, text[], bigint[]) OWNER TO saleshub_owner;

@@ -14,7 +14,7 @@ DO $$
 DECLARE
     f regprocedure;
     gateway text[] := ARRAY[
-        'ctx', 'cache_check', 'route_catalog', 'event_position', 'events',
+        'ctx', 'cache_check', 'route_catalog', 'events',
         'sign_in_lookup', 'sign_in_failed', 'session_open', 'session_refresh',
         'sign_up', 'password_lookup', 'password_change'];
     -- for superusers, the worker and schema steps
@@ -44,3 +44,6 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Gateways ask for themselves and, within a member's request, as the member.
+GRANT EXECUTE ON FUNCTION saleshub.event_position() TO saleshub_gateway;
