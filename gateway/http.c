@@ -461,11 +461,17 @@ detail_object(const struct pool_result *result)
 	return object;
 }
 
+static bool
+is_read(const struct request *request)
+{
+	return request->head || strcmp(request->method, "GET") == 0;
+}
+
 static void
 unavailable_problem(struct request *request, const struct pool_result *result)
 {
 	http_header(request, "retry-after", "1");
-	if (result->maybe_run)
+	if (result->maybe_run && !is_read(request))
 		http_problem(
 			request,
 			503,

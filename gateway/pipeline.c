@@ -35,15 +35,17 @@ struct answer
 		ANSWER_SYNC
 	} kind;
 	int step;
+	const char *name; /* of the statement, as the table of statements keeps it */
 };
 
 /* A query under way. */
 struct flight
 {
 	struct flight *next;
-	struct pool_query *query;
+	struct pool_query *query; /* NULL: nobody waits for it any more */
 	struct answer answers[MAX_ANSWERS];
 	int nanswers, position;
+	uint32_t timeout_ms;
 	PGresult *results[POOL_STEPS];
 	PGresult *error;
 	int failed_step;
@@ -68,6 +70,7 @@ struct pipeline
 	uint64_t backoff_ms;
 	bool complained; /* one line per outage */
 	struct flight *head, **tail;
+	uint64_t head_since; /* when the server could begin with the first flight */
 	int depth;
 	struct statement *statements; /* open addressing, capacity a power of two */
 	size_t nstatements, capacity;
@@ -163,10 +166,15 @@ server_name(const struct statement *statement, char out[NAME_SIZE])
 void
 pipeline_rename(struct pipeline *pipeline, const char *name)
 {
-	struct statement *statement = statement_of(pipeline, name);
+	for (size_t i = 0; i < pipeline->capacity; i++)
+	{
+		struct statement *statement = &pipeline->statements[i];
 
-	statement->generation++;
-	statement->prepared = false;
+		if (!statement->name || (name && strcmp(statement->name, name) != 0))
+			continue;
+		statement->generation++;
+		statement->prepared = false;
+	}
 }
 
 /* --- connecting --- */
@@ -307,13 +315,30 @@ pipeline_depth(const struct pipeline *pipeline)
 }
 
 bool
-pipeline_oldest(const struct pipeline *pipeline, uint64_t *sent_at, uint32_t *timeout_ms)
+pipeline_oldest(const struct pipeline *pipeline, struct pipeline_age *age)
 {
 	if (!pipeline->head)
 		return false;
-	*sent_at = pipeline->head->query->sent_at;
-	*timeout_ms = pipeline->head->query->timeout_ms;
+	age->since = pipeline->head_since;
+	age->timeout_ms = pipeline->head->timeout_ms;
 	return true;
+}
+
+void
+pipeline_abandon(struct pipeline *pipeline, uint64_t now, uint64_t patience_us)
+{
+	struct pool_result result = { .unavailable = true, .maybe_run = true, .failed_step = -1 };
+
+	for (struct flight *flight = pipeline->head; flight; flight = flight->next)
+	{
+		struct pool_query *query = flight->query;
+
+		if (!query || now < query->queued_at + query->timeout_ms * UINT64_C(1000) + patience_us)
+			continue;
+		flight->query = NULL;
+		query->retry = false;
+		pipeline->events->ended(pipeline, query, &result);
+	}
 }
 
 /* --- sending --- */
@@ -350,15 +375,19 @@ flight_new(struct pipeline *pipeline, struct pool_query *query)
 		flight = allocate(sizeof *flight);
 	memset(flight, 0, sizeof *flight);
 	flight->query = query;
+	flight->timeout_ms = query->timeout_ms;
 	flight->failed_step = -1;
 	return flight;
 }
 
 static void
-expect(struct flight *flight, int kind, int step)
+expect(struct flight *flight, int kind, int step, const char *name)
 {
-	flight->answers[flight->nanswers].kind = kind;
-	flight->answers[flight->nanswers++].step = step;
+	struct answer *answer = &flight->answers[flight->nanswers++];
+
+	answer->kind = kind;
+	answer->step = step;
+	answer->name = name;
 }
 
 static bool
@@ -374,7 +403,7 @@ send_step(struct pipeline *pipeline, struct flight *flight, int i)
 		if (!PQsendPrepare(pipeline->pg, name, step->sql, 0, NULL))
 			return false;
 		statement->prepared = true;
-		expect(flight, ANSWER_PREPARE, i);
+		expect(flight, ANSWER_PREPARE, i, statement->name);
 	}
 	if (!PQsendQueryPrepared(pipeline->pg,
 							 name,
@@ -384,7 +413,7 @@ send_step(struct pipeline *pipeline, struct flight *flight, int i)
 							 step->formats,
 							 step->binary_result ? 1 : 0))
 		return false;
-	expect(flight, ANSWER_STEP, i);
+	expect(flight, ANSWER_STEP, i, NULL);
 	return true;
 }
 
@@ -405,7 +434,9 @@ pipeline_send(struct pipeline *pipeline, struct pool_query *query)
 		pipeline_break(pipeline, PQerrorMessage(pipeline->pg));
 		return false;
 	}
-	expect(flight, ANSWER_SYNC, 0);
+	expect(flight, ANSWER_SYNC, 0, NULL);
+	if (!pipeline->head)
+		pipeline->head_since = query->sent_at;
 	*pipeline->tail = flight;
 	pipeline->tail = &flight->next;
 	pipeline->depth++;
@@ -438,6 +469,7 @@ end_flight(struct pipeline *pipeline, bool lost)
 	if (!pipeline->head)
 		pipeline->tail = &pipeline->head;
 	pipeline->depth--;
+	pipeline->head_since = text_clock_us();
 	if (lost)
 		result.unavailable = result.maybe_run = true;
 	else if (flight->error)
@@ -446,7 +478,8 @@ end_flight(struct pipeline *pipeline, bool lost)
 		result.ok = true;
 	for (int i = 0; i < POOL_STEPS; i++)
 		result.rows[i] = flight->results[i];
-	pipeline->events->ended(pipeline, flight->query, &result);
+	if (flight->query)
+		pipeline->events->ended(pipeline, flight->query, &result);
 	for (int i = 0; i < POOL_STEPS; i++)
 		PQclear(flight->results[i]);
 	PQclear(flight->error);
@@ -503,7 +536,7 @@ take(struct pipeline *pipeline, PGresult *result)
 		flight->error = result;
 		flight->failed_step = answer->step;
 		if (answer->kind == ANSWER_PREPARE)
-			statement_of(pipeline, flight->query->steps[answer->step].name)->prepared = false;
+			statement_of(pipeline, answer->name)->prepared = false;
 		return !fatal;
 	}
 	if (answer->kind == ANSWER_STEP && (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK))
@@ -512,7 +545,7 @@ take(struct pipeline *pipeline, PGresult *result)
 		return true;
 	}
 	if (status == PGRES_PIPELINE_ABORTED && answer->kind == ANSWER_PREPARE)
-		statement_of(pipeline, flight->query->steps[answer->step].name)->prepared = false;
+		statement_of(pipeline, answer->name)->prepared = false;
 	PQclear(result);
 	return status == PGRES_PIPELINE_ABORTED || status == PGRES_COMMAND_OK;
 }

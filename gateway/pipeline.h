@@ -28,9 +28,21 @@ bool pipeline_ready(const struct pipeline *pipeline);
 int pipeline_depth(const struct pipeline *pipeline);
 /* False when the connection broke; the query was then not taken. */
 bool pipeline_send(struct pipeline *pipeline, struct pool_query *query);
-/* Microseconds on the steady clock when the oldest query was sent and its time-out; false: none. */
-bool pipeline_oldest(const struct pipeline *pipeline, uint64_t *sent_at, uint32_t *timeout_ms);
+
+/* The query that the server works on. */
+struct pipeline_age
+{
+	uint64_t since; /* microseconds on the steady clock: when it could begin */
+	uint32_t timeout_ms;
+};
+/* False: none is under way. */
+bool pipeline_oldest(const struct pipeline *pipeline, struct pipeline_age *age);
+/*
+ * Ends, as unavailable, the queries that wait for longer than their time-out and this patience
+ * since they were queued; what the server still answers to them is dropped.
+ */
+void pipeline_abandon(struct pipeline *pipeline, uint64_t now, uint64_t patience_us);
 /* Gives the connection up: every query on it ends as unavailable, then it connects anew. */
 void pipeline_break(struct pipeline *pipeline, const char *why);
-/* The statement's name did not fit the server's state: use another from now on. */
+/* The statement's name did not fit the server's state: use another from now on. NULL: all names. */
 void pipeline_rename(struct pipeline *pipeline, const char *name);

@@ -19,7 +19,8 @@ enum
 	ROLLBACK_RUNS = 3, /* further runs after a serialization failure or deadlock */
 	LOST_RUNS = 1,	   /* further runs of a read whose connection was lost */
 	TICK_MS = 50,
-	GRACE_MS = 1000 /* the server's own time-out answers first */
+	SLOW_US = 25000, /* a connection whose query takes longer gets no more */
+	GRACE_MS = 1000	 /* the server's own time-out answers first */
 };
 
 struct queue
@@ -158,15 +159,19 @@ pool_numbers(void)
 
 /* The ready connection of the lane with the fewest queries under way, NULL when all are full. */
 static struct pipeline *
-choose(const struct lane *lane)
+choose(const struct lane *lane, uint64_t now)
 {
 	struct pipeline *best = NULL;
 
 	for (int i = 0; i < lane->nconnections; i++)
 	{
 		struct pipeline *pipeline = lane->connections[i];
+		struct pipeline_age age;
 
 		if (!pipeline_ready(pipeline) || pipeline_depth(pipeline) >= lane->depth)
+			continue;
+		/* answers come in order: behind a slow one all would wait, even with another free soon */
+		if (pipeline_oldest(pipeline, &age) && now > age.since + SLOW_US)
 			continue;
 		if (!best || pipeline_depth(pipeline) < pipeline_depth(best))
 			best = pipeline;
@@ -207,6 +212,7 @@ static void
 on_turn_end(struct turn_end *turn)
 {
 	struct pool *pool = H2O_STRUCT_FROM_MEMBER(struct pool, turn, turn);
+	uint64_t now = text_clock_us();
 
 	for (int l = 0; l < POOL_LANES; l++)
 	{
@@ -214,7 +220,7 @@ on_turn_end(struct turn_end *turn)
 
 		while (lane->waiting.head)
 		{
-			struct pipeline *pipeline = choose(lane);
+			struct pipeline *pipeline = choose(lane, now);
 			struct pool_query *query;
 
 			if (!pipeline)
@@ -287,12 +293,13 @@ expire_running(struct lane *lane, uint64_t now)
 {
 	for (int i = 0; i < lane->nconnections; i++)
 	{
-		uint64_t sent_at;
-		uint32_t timeout_ms;
+		struct pipeline *pipeline = lane->connections[i];
+		struct pipeline_age age;
 
-		if (pipeline_oldest(lane->connections[i], &sent_at, &timeout_ms) &&
-			now > sent_at + ((uint64_t) timeout_ms + GRACE_MS) * 1000)
-			pipeline_break(lane->connections[i], "the server does not answer");
+		pipeline_abandon(pipeline, now, (uint64_t) (config.queue_timeout_ms + GRACE_MS) * 1000);
+		if (pipeline_oldest(pipeline, &age) &&
+			now > age.since + ((uint64_t) age.timeout_ms + GRACE_MS) * 1000)
+			pipeline_break(pipeline, "the server does not answer");
 	}
 }
 
@@ -390,7 +397,9 @@ run_again(struct pool *pool, struct pipeline *pipeline, struct pool_query *query
 		if (query->rerun)
 			return false;
 		query->rerun = true;
-		pipeline_rename(pipeline, query->steps[result->failed_step].name);
+		/* who forgot one statement (DISCARD, a pooler in between) forgot all */
+		pipeline_rename(pipeline,
+						is_state(result, "26000") ? NULL : query->steps[result->failed_step].name);
 		count_rerun(result->sqlstate);
 		push_front(&pool->lanes[query->lane].waiting, query);
 		return true;
