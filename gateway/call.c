@@ -9,6 +9,7 @@
 #include "call.h"
 #include "loop.h"
 #include "metric.h"
+#include "once.h"
 #include "sqlstate.h"
 #include "stamp.h"
 #include "text.h"
@@ -16,10 +17,7 @@
 
 enum
 {
-	STEP_CTX,
-	STEP_CALL,
-	STEP_FINISH,
-	STEPS
+	STEP_CTX
 };
 
 /* Columns of saleshub.ctx() and saleshub.finish(). */
@@ -57,6 +55,8 @@ struct call
 	const char *ctx[CTX_PARAMS];
 	char timeout[16];
 	struct pool_query query;
+	int step_call, step_finish;
+	struct once once;
 	uint64_t sent_us;
 	uint8_t key[CACHE_KEY];
 	enum cache_verdict verdict;
@@ -118,22 +118,20 @@ privacy_headers(const struct call *call)
 	http_header(call->request, "vary", "Authorization, Origin");
 }
 
-/* Further headers that the function asked for: a JSON object of strings. */
+/* Further headers that the function asked for: strings. */
 static void
-function_headers(struct request *request, struct pool_value headers)
+function_headers(struct request *request, json_t *headers)
 {
-	json_t *object = headers.base ? json_loadb(headers.base, headers.len, 0, NULL) : NULL;
 	const char *name;
 	json_t *value;
 
 	json_object_foreach(
-		object,
+		headers,
 		name,
 		value) if (json_is_string(value) && name[0] != '\0' &&
 				   strspn(name,
 						  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") ==
 					   strlen(name)) http_header(request, name, json_string_value(value));
-	json_decref(object);
 }
 
 /* Hash of a body as a weak tag. */
@@ -174,32 +172,68 @@ text_of(const struct call *call, struct pool_value value)
 	return value.base ? http_copy(call->request, value.base, value.len) : NULL;
 }
 
+/* The reply is given and what it owns let go. */
 static void
-answer(struct call *call, const struct pool_result *result)
+answer(struct call *call, struct reply *reply)
 {
 	struct request *request = call->request;
-	struct pool_value body = pool_value(result, STEP_CALL, 0, 0);
-	struct pool_value status_value = pool_value(result, STEP_FINISH, 0, FINISH_STATUS);
-	const char *location = text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_LOCATION));
-	int status =
-		status_value.base ? (int) strtol(status_value.base, NULL, 10) : call->route->success;
+	int status = reply->status != 0 ? reply->status : call->route->success;
 
-	if (!body.base && status != 204)
-	{
+	if (!reply->body && status != 204)
 		http_problem(request, 404, "not_found", "There is no such record.", NULL, NULL);
-		return;
+	else
+	{
+		if (reply->location)
+			http_header(request, "location", reply->location);
+		function_headers(request, reply->headers);
+		send_body(call,
+				  status,
+				  reply->etag,
+				  reply->gseq,
+				  reply->body,
+				  status == 204 ? 0 : reply->body_len);
 	}
-	if (location)
-		http_header(request, "location", location);
-	function_headers(request, pool_value(result, STEP_FINISH, 0, FINISH_HEADERS));
-	if (status == 204)
-		body = (struct pool_value){ NULL, 0 };
-	send_body(call,
-			  status,
-			  text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_ETAG)),
-			  text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_GSEQ)),
-			  body.base,
-			  body.len);
+	json_decref(reply->headers);
+}
+
+static struct pool_value
+finish_value(const struct call *call, const struct pool_result *result, int column)
+{
+	return pool_value(result, call->step_finish, 0, column);
+}
+
+static void
+answer_result(struct call *call, const struct pool_result *result)
+{
+	struct pool_value body = pool_value(result, call->step_call, 0, 0);
+	struct pool_value status = finish_value(call, result, FINISH_STATUS);
+	struct pool_value headers = finish_value(call, result, FINISH_HEADERS);
+	struct reply reply = {
+		.status = status.base ? (int) strtol(status.base, NULL, 10) : 0,
+		.etag = text_of(call, finish_value(call, result, FINISH_ETAG)),
+		.location = text_of(call, finish_value(call, result, FINISH_LOCATION)),
+		.gseq = text_of(call, finish_value(call, result, FINISH_GSEQ)),
+		.headers = headers.base ? json_loadb(headers.base, headers.len, 0, NULL) : NULL,
+		.body = body.base,
+		.body_len = body.len,
+	};
+
+	answer(call, &reply);
+}
+
+static void
+answer_error(struct call *call, const struct pool_result *result)
+{
+	struct reply reply = { 0 };
+
+	call->request->cache_status = NULL;
+	if (call->once.key && once_replay(call->request, result, &reply))
+	{
+		http_header(call->request, "idempotency-replayed", "true");
+		answer(call, &reply);
+	}
+	else
+		http_query_problem(call->request, result);
 }
 
 /* --- the cache --- */
@@ -253,22 +287,22 @@ read_slots(struct pool_value value, uint32_t slots[CACHE_MAX_SLOTS], uint16_t *n
 static bool
 store(const struct call *call, const struct pool_result *result)
 {
-	struct pool_value body = pool_value(result, STEP_CALL, 0, 0);
-	struct pool_value cacheable = pool_value(result, STEP_FINISH, 0, FINISH_CACHEABLE);
-	struct pool_value status = pool_value(result, STEP_FINISH, 0, FINISH_STATUS);
+	struct pool_value body = pool_value(result, call->step_call, 0, 0);
+	struct pool_value cacheable = finish_value(call, result, FINISH_CACHEABLE);
+	struct pool_value status = finish_value(call, result, FINISH_STATUS);
 	uint32_t slots[CACHE_MAX_SLOTS];
 	struct cache_entry entry = { .status = 200, .slots = slots };
 
 	if (!body.base || body.len > CACHE_MAX_BODY || !cacheable.base || cacheable.base[0] != 't' ||
 		status.base || call->route->success != 200 ||
-		pool_value(result, STEP_FINISH, 0, FINISH_HEADERS).base ||
-		pool_value(result, STEP_FINISH, 0, FINISH_LOCATION).base ||
-		!read_slots(pool_value(result, STEP_FINISH, 0, FINISH_SLOTS), slots, &entry.nslots))
+		finish_value(call, result, FINISH_HEADERS).base ||
+		finish_value(call, result, FINISH_LOCATION).base ||
+		!read_slots(finish_value(call, result, FINISH_SLOTS), slots, &entry.nslots))
 		return false;
 	entry.stamp.boot = integer_of(pool_value(result, STEP_CTX, 0, CTX_BOOT));
 	entry.stamp.asof = integer_of(pool_value(result, STEP_CTX, 0, CTX_ASOF));
-	entry.etag = text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_ETAG));
-	entry.gseq = text_of(call, pool_value(result, STEP_FINISH, 0, FINISH_GSEQ));
+	entry.etag = text_of(call, finish_value(call, result, FINISH_ETAG));
+	entry.gseq = text_of(call, finish_value(call, result, FINISH_GSEQ));
 	entry.body = body.base;
 	entry.body_len = body.len;
 	if (entry.stamp.boot == 0)
@@ -319,31 +353,35 @@ static void
 on_answer(struct pool_query *query, const struct pool_result *result)
 {
 	struct call *call = H2O_STRUCT_FROM_MEMBER(struct call, query, query);
-	struct request *request = call->request;
 
 	metric_request_query(call->route->metric, text_clock_us() - call->sent_us);
 	if (result->ok)
 		note_context(call, result);
 	settle_cache(call, result);
 	if (result->ok)
-		answer(call, result);
+		answer_result(call, result);
 	else
-	{
-		request->cache_status = NULL;
-		http_query_problem(request, result);
-	}
+		answer_error(call, result);
 	finish_call(call);
 }
 
-static void
-ask_database(struct call *call)
+static struct pool_step *
+add_step(struct pool_query *query, const char *name, const char *sql, int nparams,
+		 const char *const *values)
 {
-	static const char ctx_sql[] = "SELECT * FROM saleshub.ctx($1::uuid, $2::uuid, $3::text, "
-								  "$4::boolean, $5::integer, $6::boolean)";
-	static const char finish_sql[] = "SELECT * FROM saleshub.finish()";
+	struct pool_step *step = &query->steps[query->nsteps++];
+
+	step->name = name;
+	step->sql = sql;
+	step->nparams = nparams;
+	step->values = values;
+	return step;
+}
+
+static void
+fill_context(struct call *call)
+{
 	const struct route *route = call->route;
-	struct pool_query *query = &call->query;
-	bool record = route->strict && self->cache;
 
 	snprintf(call->timeout, sizeof call->timeout, "%u", route->timeout_ms);
 	call->ctx[0] = call->request->org;
@@ -351,18 +389,38 @@ ask_database(struct call *call)
 	call->ctx[2] = call->request->id;
 	call->ctx[3] = route->read_only ? "t" : "f";
 	call->ctx[4] = call->timeout;
-	call->ctx[5] = record ? "t" : "f";
-	query->steps[STEP_CTX] = (struct pool_step){
-		.name = "ctx", .sql = ctx_sql, .nparams = CTX_PARAMS, .values = call->ctx
-	};
-	query->steps[STEP_CALL] = (struct pool_step){
-		.name = route->statement, .sql = route->sql, .nparams = route->nargs, .values = call->values
-	};
-	query->steps[STEP_FINISH] = (struct pool_step){ .name = "finish", .sql = finish_sql };
-	query->nsteps = STEPS;
+	call->ctx[5] = route->strict && self->cache ? "t" : "f";
+}
+
+static void
+ask_database(struct call *call)
+{
+	static const char ctx_sql[] = "SELECT * FROM saleshub.ctx($1::uuid, $2::uuid, $3::text, "
+								  "$4::boolean, $5::integer, $6::boolean)";
+	static const char begin_sql[] = "SELECT saleshub.idempotency_begin($1::text, $2::text)";
+	static const char finish_sql[] = "SELECT * FROM saleshub.finish()";
+	const struct route *route = call->route;
+	struct pool_query *query = &call->query;
+
+	fill_context(call);
+	add_step(query, "ctx", ctx_sql, CTX_PARAMS, call->ctx);
+	if (call->once.key)
+		add_step(query, "begin", begin_sql, 2, call->once.values);
+	call->step_call = query->nsteps;
+	if (call->once.key)
+	{
+		/* the last value is the key */
+		call->values[route->nargs] = call->once.key;
+		add_step(query, route->once_statement, route->once_sql, route->nargs + 1, call->values);
+	}
+	else
+		add_step(query, route->statement, route->sql, route->nargs, call->values);
+	call->step_finish = query->nsteps;
+	add_step(query, "finish", finish_sql, 0, NULL);
 	query->lane = route->read_only ? POOL_READ : POOL_WRITE;
 	query->timeout_ms = route->timeout_ms;
-	query->retry = route->read_only;
+	/* with a key a second run finds what the first one did */
+	query->retry = route->read_only || call->once.key;
 	query->on_done = on_answer;
 	call->sent_us = text_clock_us();
 	pool_send(self->pool, query);
@@ -436,6 +494,8 @@ call_run(struct request *request, const struct route_match *match)
 	call->table = match->table;
 	call->route = route;
 	call->values = values;
+	if (route->idempotent)
+		once_read(request, &call->once);
 	if (!args_read(request, match, values))
 		finish_call(call);
 	else if (route->strict)

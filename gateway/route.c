@@ -237,6 +237,20 @@ is_word(const json_t *json, const char *key, const char *word)
 	return value && strcmp(value, word) == 0;
 }
 
+static void
+build_once(struct route *route)
+{
+	struct text sql = { 0 };
+
+	text_printf(&sql,
+				"SELECT saleshub.idempotency_store($%d::text, (%s)::jsonb)",
+				route->nargs + 1,
+				route->sql);
+	route->once_sql = sql.base;
+	snprintf(
+		route->once_statement, sizeof route->once_statement, "o%d.%08x", route->id, hash(sql.base));
+}
+
 static bool
 build_route(struct route *route, const json_t *json, char *why, size_t why_size)
 {
@@ -268,6 +282,8 @@ build_route(struct route *route, const json_t *json, char *why, size_t why_size)
 		if (!build_arg(route, &route->args[i], json_array_get(args, i), why, why_size))
 			return false;
 	}
+	if (route->idempotent)
+		build_once(route);
 	return true;
 }
 
@@ -277,6 +293,7 @@ route_fini(struct route *route)
 	for (int i = 0; i < route->nargs; i++)
 		schema_free(route->args[i].schema);
 	free(route->args);
+	free(route->once_sql);
 	memset(route, 0, sizeof *route);
 }
 

@@ -43,7 +43,9 @@ struct route
 {
 	int id;
 	const char *method, *path, *sql, *role;
-	char statement[32]; /* name of the prepared statement; changes with the SQL */
+	char statement[32];		 /* name of the prepared statement; changes with the SQL */
+	char once_statement[32]; /* the same, and its reply kept under the key in the last parameter */
+	char *once_sql;			 /* NULL: not idempotent */
 	bool session, strict, idempotent, read_only;
 	int success;
 	size_t max_body;
