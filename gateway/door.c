@@ -415,6 +415,15 @@ sweep(struct timer *timer)
 	timer_start(timer, SWEEP_MS, sweep);
 }
 
+/* Has the client sent what was not read yet? */
+static bool
+has_input(h2o_socket_t *sock)
+{
+	char byte;
+
+	return recv(h2o_socket_get_fd(sock), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void
 door_drain(void)
 {
@@ -425,7 +434,7 @@ door_drain(void)
 	{
 		next = door->next;
 		if (door->guard && !door->released && !door->ending && door->scan.message == 0 &&
-			h2o_socket_is_reading(door->sock))
+			h2o_socket_is_reading(door->sock) && !has_input(door->sock))
 			end(door);
 	}
 }

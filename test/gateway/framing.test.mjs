@@ -297,6 +297,6 @@ test('who reads no answers is dropped', async () => {
 	const open = async () => Number(/^saleshub_http_connections (\d+)/m.exec(
 		await (await fetch(new URL('/metrics', quick.admin_url))).text())[1]);
 	await waitFor(async () => await open() === 1, { what: 'the connection' });
-	await waitFor(async () => await open() === 0, { timeout: 5000, what: 'its end' });
+	await waitFor(async () => await open() === 0, { timeout: 30000, what: 'its end' });
 	raw.socket.destroy();
 });
