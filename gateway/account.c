@@ -36,9 +36,9 @@ on_new_hashed(struct password_job *job)
 	attempt_ask(attempt,
 				POOL_WRITE,
 				"password_change",
-				"SELECT saleshub.password_change($1::uuid, $2::uuid, $3, $4)",
-				4,
-				(const char *[]){ request->org, request->session, job->hashes[0], request->id },
+				"SELECT saleshub.password_change($1::uuid, $2::uuid, $3)",
+				3,
+				(const char *[]){ request->org, request->session, job->hashes[0] },
 				on_changed);
 }
 

@@ -156,15 +156,45 @@ path_of(h2o_req_t *req)
 						  req->query_at == SIZE_MAX ? req->path.len : req->query_at);
 }
 
+/* A target in absolute form, whose host the door has compared with Host, becomes its path. */
+static void
+strip_authority(h2o_req_t *req)
+{
+	static char root[] = "/";
+	size_t at = 0;
+
+	if (req->path.len == 0 || req->path.base[0] == '/')
+		return;
+	for (int slashes = 0; at < req->path.len && slashes < 2; at++)
+		slashes += req->path.base[at] == '/';
+	while (at < req->path.len && req->path.base[at] != '/' && req->path.base[at] != '?')
+		at++;
+	if (at == req->path.len || req->path.base[at] == '?')
+	{
+		/* no path, perhaps a query: the root's */
+		req->path = h2o_iovec_init(root, 1);
+		req->query_at = SIZE_MAX;
+		return;
+	}
+	req->path.base += at;
+	req->path.len -= at;
+	if (req->query_at != SIZE_MAX)
+		req->query_at -= at;
+}
+
 static int
 on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
 	struct site *site = ((struct site_handler *) handler)->site;
-	struct request *request = http_request(req);
-	h2o_iovec_t path = path_of(req);
+	struct request *request;
+	h2o_iovec_t path;
 	struct route_match match = { 0 };
 	enum route_found found;
 	char allowed[96] = "";
+
+	strip_authority(req);
+	request = http_request(req);
+	path = path_of(req);
 
 	if (http_query_string(request).len > QUERY_LIMIT)
 	{

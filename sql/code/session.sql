@@ -36,7 +36,7 @@ BEGIN
         RETURN NULL;
     END IF;
     PERFORM saleshub.touch('s:' || OLD.session_id);
-    IF OLD.revoked_at IS NULL THEN
+    IF OLD.revoked_at IS NULL AND OLD.expires_at > now() THEN
         INSERT INTO saleshub.outbox (org_id, type, entity, entity_id, actor_id, request_id, data)
         VALUES (OLD.org_id, 'session.revoked', 'session', OLD.session_id, saleshub.member_id(),
                 saleshub.request_id(), jsonb_build_object('member_id', OLD.member_id));
@@ -184,6 +184,9 @@ BEGIN
     PERFORM saleshub.check_locked(who ->> 'email');
     DELETE FROM saleshub.login_failure f
      WHERE f.email_hash = sha256(convert_to(who ->> 'email', 'UTF8'));
+    DELETE FROM saleshub.session s
+     WHERE s.org_id = session_open.org AND s.member_id = session_open.member
+       AND least(s.revoked_at, s.expires_at) < now() - interval '30 days';
     INSERT INTO saleshub.session (org_id, session_id, member_id, expires_at, family_hash,
                                   refresh_hash, ip, user_agent, device)
     VALUES (org, session, member, now() + life_s * interval '1 second', sha256(family),
@@ -196,7 +199,7 @@ $$;
 ALTER FUNCTION saleshub.session_open(uuid, uuid, text, text, text, integer)
     OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.session_open(uuid, uuid, text, text, text, integer) IS
-    'For the gateway: opens a session for a member whose password matched, and forgets failed attempts';
+    'For the gateway: opens a session for a member whose password matched; forgets failed attempts, and sessions of the member that ended a month ago';
 
 CREATE FUNCTION saleshub.sign_up(
     org_name text, name text, email text, password_hash text, ip text, user_agent text,
@@ -206,8 +209,8 @@ SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     made jsonb := crm.org_create(sign_up.org_name, sign_up.name, sign_up.email);
-    org uuid := made ->> 'org_id';
-    member uuid := made ->> 'member_id';
+    org uuid := (made ->> 'org_id')::uuid;
+    member uuid := (made ->> 'member_id')::uuid;
 BEGIN
     INSERT INTO saleshub.credential (org_id, member_id, hash)
     VALUES (org, member, sign_up.password_hash);
@@ -239,8 +242,8 @@ BEGIN
     IF token !~ '^shr_[0-9a-f]{160}$' THEN
         RETURN NULL;
     END IF;
-    org := substr(token, 5, 32);
-    session := substr(token, 37, 32);
+    org := substr(token, 5, 32)::uuid;
+    session := substr(token, 37, 32)::uuid;
     family := decode(substr(token, 69, 32), 'hex');
     secret := decode(substr(token, 101, 64), 'hex');
     SELECT * INTO s FROM saleshub.session i
@@ -350,7 +353,7 @@ COMMENT ON FUNCTION saleshub.password_lookup(uuid, uuid) IS
     'For the gateway: e-mail address and password hash of the member of a session, to confirm a change of the password';
 
 CREATE FUNCTION saleshub.password_change(
-    org uuid, session uuid, hash text, request_id text) RETURNS void
+    org uuid, session uuid, hash text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -371,8 +374,8 @@ BEGIN
        AND s.session_id <> password_change.session AND s.revoked_at IS NULL;
 END
 $$;
-ALTER FUNCTION saleshub.password_change(uuid, uuid, text, text) OWNER TO saleshub_owner;
-COMMENT ON FUNCTION saleshub.password_change(uuid, uuid, text, text) IS
+ALTER FUNCTION saleshub.password_change(uuid, uuid, text) OWNER TO saleshub_owner;
+COMMENT ON FUNCTION saleshub.password_change(uuid, uuid, text) IS
     'For the gateway: stores the new password hash of the member of a session and ends the member''s other sessions';
 
 -- The member's own sessions

@@ -230,6 +230,15 @@ test('good requests are served octet by octet', async () => {
 	assert.equal(await leadsNamed(name), 1);
 });
 
+test('a target in absolute form is its path, for our host only', async () => {
+	const [answer] = await new Raw().write(get('', `GET ${s.url}/v1/health?x=1 HTTP/1.1`)).count(1);
+	assert.equal(answer.status, 200);
+	const [lost] = await new Raw().write(get('', `GET ${s.url}/nowhere HTTP/1.1`)).count(1);
+	assert.equal(lost.status, 404);
+	await refused(get('', 'GET http://elsewhere.example/v1/health HTTP/1.1'), [400]);
+	await refused(get('', `GET ${s.url.replace('//', '//user@')}/v1/health HTTP/1.1`), [400]);
+});
+
 test('a hundred requests in one segment get a hundred answers', async () => {
 	const answers = await new Raw().write(get().repeat(100)).count(100);
 	assert.deepEqual(new Set(answers.map((a) => a.status)), new Set([200]));

@@ -69,7 +69,7 @@ SELECT saleshub.sign_in_lookup('ann@acme.example');
 ROLLBACK TO s;
 SELECT saleshub.credential_set(:'org', :'ann', :'hash');
 ROLLBACK TO s;
-SELECT saleshub.password_change(:'org', :'desk', :'hash', NULL);
+SELECT saleshub.password_change(:'org', :'desk', :'hash');
 ROLLBACK TO s;
 SELECT crm.session_delete(crm.uuid_v7());
 ROLLBACK TO s;
