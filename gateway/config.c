@@ -96,7 +96,7 @@ static const struct setting settings[] = {
 	{ "max_body",
 	  KIND_INT,
 	  &config.max_body,
-	  "8388608",
+	  "1048576",
 	  1024,
 	  1073741824,
 	  "largest request body, bytes" },
