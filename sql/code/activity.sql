@@ -1,30 +1,36 @@
 CREATE FUNCTION saleshub.activity_fields() RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN '[
-        {"name": "id", "column": "activity_id", "type": "uuid", "read_only": true, "not_null": true},
+        {"name": "id", "column": "activity_id", "type": "uuid", "read_only": true,
+         "not_null": true},
         {"name": "type", "type": "enum", "values": ["task", "call", "meeting", "email", "note"],
          "required": true, "sort": true, "not_null": true},
-        {"name": "subject", "type": "text", "max": 300, "required": true, "sort": true, "not_null": true},
+        {"name": "subject", "type": "text", "max": 300, "required": true, "sort": true,
+         "not_null": true},
         {"name": "body", "type": "text", "max": 100000, "filter": false},
         {"name": "due_at", "type": "timestamp", "sort": true},
         {"name": "done_at", "type": "timestamp", "sort": true},
         {"name": "outcome", "type": "text"},
         {"name": "owner_id", "type": "uuid"},
-        {"name": "links", "type": "links", "sql": "(SELECT coalesce(jsonb_agg(jsonb_build_object(''type'', l.entity, ''id'', l.entity_id) ORDER BY l.entity, l.entity_id), ''[]'') FROM crm.activity_link l WHERE l.org_id = t.org_id AND l.activity_id = t.activity_id)"},
+        {"name": "links", "type": "links"},
         {"name": "custom", "type": "object"},
-        {"name": "lead_id", "type": "uuid", "read_only": true, "only_filter": true, "linked": "lead"},
-        {"name": "contact_id", "type": "uuid", "read_only": true, "only_filter": true, "linked": "contact"},
-        {"name": "company_id", "type": "uuid", "read_only": true, "only_filter": true, "linked": "company"},
-        {"name": "deal_id", "type": "uuid", "read_only": true, "only_filter": true, "linked": "deal"}
+        {"name": "lead_id", "type": "uuid", "read_only": true,
+         "only_filter": true, "linked": "lead"},
+        {"name": "contact_id", "type": "uuid", "read_only": true,
+         "only_filter": true, "linked": "contact"},
+        {"name": "company_id", "type": "uuid", "read_only": true,
+         "only_filter": true, "linked": "company"},
+        {"name": "deal_id", "type": "uuid", "read_only": true,
+         "only_filter": true, "linked": "deal"}
     ]'::jsonb;
 COMMENT ON FUNCTION saleshub.activity_fields() IS
-    'The fields of an activity in the API; by the last four, lists find the activities of a record.';
+    'The fields of an activity in the API; the last four find those of a record.';
 
 CREATE FUNCTION saleshub.activity_links() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT f.value ->> 'sql'
-            FROM pg_catalog.jsonb_array_elements(saleshub.activity_fields()) f
-            WHERE f.value ->> 'name' = 'links');
+    RETURN '(SELECT coalesce(jsonb_agg(jsonb_build_object(''type'', l.entity, ''id'', l.entity_id)'
+           ' ORDER BY l.entity, l.entity_id), ''[]'') FROM crm.activity_link l'
+           ' WHERE l.org_id = t.org_id AND l.activity_id = t.activity_id)';
 COMMENT ON FUNCTION saleshub.activity_links() IS
     'SQL text of the links of an activity.';
 
@@ -86,7 +92,8 @@ DECLARE
     faults jsonb;
 BEGIN
     IF NEW.entity NOT IN ('lead', 'contact', 'company', 'deal') THEN
-        faults := saleshub.fault('/links', 'not_allowed', format('cannot be to a "%s"', NEW.entity));
+        faults := saleshub.fault('/links', 'not_allowed',
+                                 format('cannot be to a "%s"', NEW.entity));
     ELSE
         faults := saleshub.reference_faults(NEW.org_id, '/links', NEW.entity, NEW.entity_id);
     END IF;
@@ -97,7 +104,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.activity_link_check() IS
-    'Trigger: a link must lead to a record of the organisation; the kinds differ, so no foreign key can.';
+    'Trigger: a link leads to a record of its organisation, of any kind; no foreign key says so.';
 
 CREATE FUNCTION saleshub.activity_link_set(id uuid, links jsonb) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -139,8 +139,8 @@ BEGIN
                             saleshub.pointer(pointer, member));
                     END IF;
                 ELSIF schema -> 'additionalProperties' = 'false' THEN
-                    bad := bad || saleshub.fault(saleshub.pointer(pointer, member), 'unknown_member',
-                                                 'is not known here');
+                    bad := bad || saleshub.fault(saleshub.pointer(pointer, member),
+                                                 'unknown_member', 'is not known here');
                 END IF;
             END LOOP;
         WHEN 'array' THEN

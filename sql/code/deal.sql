@@ -10,7 +10,8 @@ CREATE FUNCTION saleshub.deal_fields() RETURNS jsonb
         {"name": "currency", "type": "text", "max": 3},
         {"name": "amount", "type": "money", "currency": "currency", "sort": true},
         {"name": "amount_base", "type": "money", "read_only": true, "sort": true,
-         "sql": "saleshub.money_json(t.amount_base, saleshub.org_currency(t.org_id))", "filter": true},
+         "sql": "saleshub.money_json(t.amount_base, saleshub.org_currency(t.org_id))",
+         "filter": true},
         {"name": "close_date", "type": "date", "sort": true},
         {"name": "probability", "type": "number", "sort": true, "not_null": true,
          "schema": {"maximum": 100}},
@@ -95,7 +96,10 @@ BEGIN
 
     SELECT s.pipeline_id, s.kind, s.probability INTO stage
     FROM crm.stage s
-    WHERE s.org_id = org AND s.stage_id = deal_place.stage_id AND s.deleted_at IS NULL;
+    WHERE s.org_id = org AND s.stage_id = deal_place.stage_id AND s.deleted_at IS NULL
+        AND EXISTS (SELECT FROM crm.pipeline p
+                    WHERE p.org_id = s.org_id AND p.pipeline_id = s.pipeline_id
+                        AND p.deleted_at IS NULL);
     IF NOT FOUND THEN
         faults := saleshub.fault('/stage_id', 'not_found', format('names no stage (%s)', stage_id));
         RETURN;
@@ -118,8 +122,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.deal_place(jsonb, jsonb) IS
-    'Where a new or moved deal stands: a stage decides the status; without one the pipeline''s first of
-the status wanted is taken, and without a pipeline the default one.';
+    'Where a new or moved deal stands: a stage decides the status; without one the first of the
+status in the pipeline is taken, and without a pipeline the default one.';
 
 CREATE FUNCTION saleshub.currency_rate(org_id uuid, currency text, day date) RETURNS numeric
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -140,7 +144,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.currency_rate(uuid, text, date) IS
-    'What one unit of a currency was worth on a day in the organisation''s currency; NULL if unknown.';
+    'What one unit of a currency was worth on a day in the currency of the organisation; or NULL.';
 
 CREATE FUNCTION saleshub.org_day(org_id uuid, at timestamptz) RETURNS date
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -185,8 +189,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.deal_term(text, timestamptz, timestamptz, text, timestamptz) IS
-    'When a deal began and ended: it ends when it is won or lost, now unless given; was_* is what the
-row said before, NULL for a new deal.';
+    'When a deal began and ended: when it is won or lost, now unless given; was_* is what the row
+said before, NULL for a new deal.';
 
 CREATE FUNCTION saleshub.deal_check() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -227,7 +231,8 @@ BEGIN
        OR NEW.pipeline_id IS DISTINCT FROM OLD.pipeline_id
     THEN
         IF NEW.status IS NOT NULL AND NEW.status NOT IN ('open', 'won', 'lost') THEN
-            faults := faults || saleshub.fault('/status', 'not_allowed', 'is not a status of deals');
+            faults := faults || saleshub.fault('/status', 'not_allowed',
+                                               'is not a status of deals');
         ELSE
             place := saleshub.deal_place(
                 jsonb_build_object('org_id', NEW.org_id, 'pipeline_id', NEW.pipeline_id,
@@ -281,8 +286,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.deal_check() IS
-    'Trigger: brings a deal into its normal form, keeps stage and status together, derives probability,
-closing time and base amount, and refuses what is wrong with it.';
+    'Trigger: brings a deal into its normal form, keeps stage and status together, derives
+probability, closing time and base amount, and refuses what is wrong with it.';
 
 CREATE FUNCTION saleshub.deal_base(org_id uuid, amount numeric, currency text, at timestamptz)
     RETURNS numeric
@@ -338,8 +343,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.stage_entered(jsonb) IS
-    'Closes the present stage interval of these deals and opens the next. They come as JSON because a
-statement on distributed tables cannot read a transition table.';
+    'Closes the present stage interval of these deals and opens the next. They come as JSON because
+a statement on distributed tables cannot read a transition table.';
 
 CREATE FUNCTION saleshub.deal_stage_entered() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

@@ -55,10 +55,13 @@ COMMENT ON FUNCTION saleshub.merge_patch(jsonb, jsonb) IS
 CREATE FUNCTION saleshub.record_fields() RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN '[
-        {"name": "version", "type": "integer", "read_only": true, "not_null": true, "filter": false},
-        {"name": "created_at", "type": "timestamp", "read_only": true, "not_null": true, "sort": true},
+        {"name": "version", "type": "integer", "read_only": true, "not_null": true,
+         "filter": false},
+        {"name": "created_at", "type": "timestamp", "read_only": true, "not_null": true,
+         "sort": true},
         {"name": "created_by", "type": "uuid", "read_only": true},
-        {"name": "updated_at", "type": "timestamp", "read_only": true, "not_null": true, "sort": true},
+        {"name": "updated_at", "type": "timestamp", "read_only": true, "not_null": true,
+         "sort": true},
         {"name": "updated_by", "type": "uuid", "read_only": true}
     ]'::jsonb;
 COMMENT ON FUNCTION saleshub.record_fields() IS
@@ -79,6 +82,11 @@ BEGIN
         WHEN 'money' THEN format('saleshub.money_json(t.%I, t.%I)', col, field ->> 'currency')
         WHEN 'consent' THEN
             'jsonb_build_object(''email'', t.consent_email, ''phone'', t.consent_phone)'
+        WHEN 'links' THEN saleshub.activity_links()
+        WHEN 'converted' THEN
+            'CASE WHEN t.converted_at IS NOT NULL THEN jsonb_build_object('
+            '''company_id'', t.converted_company_id, ''contact_id'', t.converted_contact_id,'
+            ' ''deal_id'', t.converted_deal_id, ''at'', saleshub.utc(t.converted_at)) END'
         ELSE format('t.%I', col)
     END;
 END;
@@ -134,7 +142,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.field_set(jsonb, boolean) IS
-    'What a field of a body writes: [[column, SQL text]]; the body is $1 -> b, the row patched is t.';
+    'What a field of a body writes: [[column, SQL text]] with the body in $1 -> b and the row t.';
 
 CREATE FUNCTION saleshub.field_schema(field jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -242,7 +250,7 @@ AS $$
 DECLARE
     kind text := field ->> 'type';
 BEGIN
-    IF field -> 'filter' = 'false' OR kind IN ('object', 'consent', 'links', 'included')
+    IF field -> 'filter' = 'false' OR kind IN ('object', 'consent', 'links', 'converted')
        OR (field ? 'sql' AND NOT field ? 'filter')
     THEN
         RETURN NULL;
@@ -269,7 +277,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.field_filter(jsonb) IS
-    'How lists filter by a field: its SQL text, cast and the schema of values; NULL if they cannot.';
+    'How lists filter by a field: SQL text, cast, schema of values; NULL if they cannot.';
 
 CREATE FUNCTION saleshub.build_object(pairs text[]) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -283,7 +291,7 @@ BEGIN ATOMIC
     ) chunks;
 END;
 COMMENT ON FUNCTION saleshub.build_object(text[]) IS
-    'SQL text that builds one JSON object from key, value texts; a call takes at most 100 arguments.';
+    'SQL text that builds one JSON object from key, value texts; a call takes 100 arguments.';
 
 CREATE FUNCTION saleshub.record_meta(noun text, plural text, own_fields jsonb, includes jsonb)
     RETURNS jsonb

@@ -7,8 +7,9 @@ CREATE FUNCTION saleshub.record_exists(meta jsonb, id uuid) RETURNS void
 AS $$
 BEGIN
     IF saleshub.run(
-        'SELECT ''true''::jsonb FROM ' || (meta ->> 'table') || ' t WHERE t.org_id = saleshub.org_id()'
-        || ' AND t.' || (meta ->> 'key') || ' = ($1 ->> ''id'')::uuid',
+        'SELECT ''true''::jsonb FROM ' || (meta ->> 'table')
+        || ' t WHERE t.org_id = saleshub.org_id() AND t.' || (meta ->> 'key')
+        || ' = ($1 ->> ''id'')::uuid',
         jsonb_build_object('id', id)) IS NULL
     THEN
         PERFORM saleshub.record_missing(meta ->> 'noun', id);
@@ -187,7 +188,8 @@ BEGIN
     PERFORM saleshub.record_exists(meta, id);
     IF cursor_ IS NOT NULL THEN
         place := saleshub.list_place(
-            cursor_, stamp, '[{"cast": "timestamptz", "not_null": true}, {"cast": "uuid", "not_null": true}]');
+            cursor_, stamp,
+            '[{"cast": "timestamptz", "not_null": true}, {"cast": "uuid", "not_null": true}]');
         before_at := place ->> 0;
         before_id := place ->> 1;
     END IF;

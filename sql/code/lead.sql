@@ -17,7 +17,8 @@ CREATE FUNCTION saleshub.lead_fields() RETURNS jsonb
         {"name": "city", "type": "text", "sort": true},
         {"name": "industry", "type": "text", "sort": true},
         {"name": "employees", "type": "integer", "sort": true},
-        {"name": "annual_revenue", "type": "money", "currency": "annual_revenue_currency", "sort": true},
+        {"name": "annual_revenue", "type": "money", "currency": "annual_revenue_currency",
+         "sort": true},
         {"name": "owner_id", "type": "uuid"},
         {"name": "tags", "type": "tags"},
         {"name": "custom", "type": "object"},
@@ -25,8 +26,7 @@ CREATE FUNCTION saleshub.lead_fields() RETURNS jsonb
         {"name": "score", "type": "integer", "read_only": true, "sort": true, "not_null": true},
         {"name": "grade", "type": "text", "read_only": true, "sort": true},
         {"name": "probability", "type": "number", "read_only": true, "sort": true},
-        {"name": "converted", "type": "included", "read_only": true, "sql":
-            "CASE WHEN t.converted_at IS NOT NULL THEN jsonb_build_object(''company_id'', t.converted_company_id, ''contact_id'', t.converted_contact_id, ''deal_id'', t.converted_deal_id, ''at'', saleshub.utc(t.converted_at)) END"},
+        {"name": "converted", "type": "converted", "read_only": true},
         {"name": "converted_at", "type": "timestamp", "read_only": true, "only_filter": true}
     ]'::jsonb;
 COMMENT ON FUNCTION saleshub.lead_fields() IS

@@ -37,7 +37,8 @@ DECLARE
     keys jsonb := '[]';
     descending boolean;
 BEGIN
-    FOR term IN SELECT btrim(t) FROM string_to_table(coalesce(nullif(sort, ''), '-created_at'), ',') t
+    FOR term IN SELECT btrim(t)
+                FROM string_to_table(coalesce(nullif(sort, ''), '-created_at'), ',') t
     LOOP
         descending := term LIKE '-%';
         name := ltrim(term, '+-');
@@ -47,7 +48,8 @@ BEGIN
                 'There is no sorting by "%s"; try %s.', name,
                 (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'sort') k)));
         ELSIF jsonb_array_length(keys) = 3 THEN
-            PERFORM saleshub.bad_parameter('sort', 'too_many', 'A list sorts by three keys at most.');
+            PERFORM saleshub.bad_parameter('sort', 'too_many',
+                                           'A list sorts by three keys at most.');
         END IF;
         EXIT WHEN name = 'id';
         keys := keys || ((meta -> 'sort' -> name)
@@ -79,8 +81,8 @@ BEGIN
         RETURN (
             SELECT format('ROW(%s) %s ROW(%s)', string_agg(k ->> 'sql', ', ' ORDER BY n),
                           CASE WHEN (keys -> 0 ->> 'desc')::boolean THEN '<' ELSE '>' END,
-                          string_agg(format('($1 #>> ''{after,%s}'')::%s', n - 1, k ->> 'cast'), ', '
-                                     ORDER BY n))
+                          string_agg(format('($1 #>> ''{after,%s}'')::%s', n - 1, k ->> 'cast'),
+                                     ', ' ORDER BY n))
             FROM jsonb_array_elements(keys) WITH ORDINALITY AS e (k, n));
     END IF;
     FOR place IN 0 .. last
@@ -99,7 +101,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.list_after(jsonb) IS
-    'SQL text of: the row comes after the one whose sort values are in $1 -> after; NULLs are last.';
+    'SQL text of: the row comes after that of the sort values in $1 -> after; NULLs are last.';
 
 CREATE FUNCTION saleshub.filter_value_ok(filter jsonb, value text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -138,8 +140,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.filter_values(jsonb, text, jsonb) IS
-    'The values of a filter: those of a JSON array, of a comma list where the kind has one, or the one;
-a day stands for its first instant in UTC.';
+    'The values of a filter: of a JSON array, of a comma list where the kind has one, or the one; a
+day stands for its first instant in UTC.';
 
 CREATE FUNCTION saleshub.list_filter(filter jsonb, op text, value jsonb, place integer,
                                      OUT sql text, OUT arg jsonb, OUT fault text)
@@ -147,12 +149,13 @@ CREATE FUNCTION saleshub.list_filter(filter jsonb, op text, value jsonb, place i
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    sign text := '{"eq": "=", "in": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}'::jsonb
-                 ->> op;
+    sign text := '{"eq": "=", "in": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">",
+                   "gte": ">="}'::jsonb ->> op;
     kind text := filter ->> 'type';
     items text[] := saleshub.filter_values(
         filter, op, CASE WHEN filter ? 'lower' THEN lower(value::text)::jsonb ELSE value END);
-    nothing boolean := items = ARRAY[NULL::text] OR items = ARRAY['null'] AND kind NOT IN ('text', 'tags');
+    nothing boolean := items = ARRAY[NULL::text]
+        OR items = ARRAY['null'] AND kind NOT IN ('text', 'tags');
     col text := filter ->> 'sql';
     among text;
 BEGIN
@@ -171,7 +174,8 @@ BEGIN
                   WHERE NOT coalesce(saleshub.filter_value_ok(filter, i), false))
     THEN
         fault := CASE WHEN kind = 'enum' THEN 'must be one of ' || (
-                SELECT string_agg(e, ', ') FROM jsonb_array_elements_text(filter #> '{schema,enum}') e)
+                SELECT string_agg(e, ', ')
+                FROM jsonb_array_elements_text(filter #> '{schema,enum}') e)
             ELSE 'must be a value of type ' || kind END;
     END IF;
     IF fault IS NOT NULL OR sql IS NOT NULL THEN
@@ -183,9 +187,11 @@ BEGIN
     sql := CASE
         WHEN filter ? 'exists' THEN CASE WHEN op = 'ne' THEN 'NOT ' ELSE '' END
             || replace(filter ->> 'exists', '%s', among)
-        WHEN kind = 'tags' THEN format('%s%s && ARRAY(SELECT jsonb_array_elements_text($1 #> ''{f,%s}''))',
+        WHEN kind = 'tags' THEN format(
+            '%s%s && ARRAY(SELECT jsonb_array_elements_text($1 #> ''{f,%s}''))',
             CASE WHEN op = 'ne' THEN 'NOT ' ELSE '' END, col, place)
-        WHEN cardinality(items) > 1 AND op = 'ne' THEN format('(%1$s = %2$s) IS NOT TRUE', col, among)
+        WHEN cardinality(items) > 1 AND op = 'ne' THEN
+            format('(%1$s = %2$s) IS NOT TRUE', col, among)
         WHEN cardinality(items) > 1 THEN format('%s = %s', col, among)
         WHEN op = 'ne' THEN format('%s IS DISTINCT FROM ($1 #>> ''{f,%s,0}'')::%s', col, place,
                                    filter ->> 'cast')
@@ -194,7 +200,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.list_filter(jsonb, text, jsonb, integer) IS
-    'SQL text of one filter and its values, which the statement finds at $1 -> f -> place; or why not.';
+    'SQL text of one filter and its values, to be found at $1 -> f -> place; or why not.';
 
 CREATE FUNCTION saleshub.list_filters(meta jsonb, filters jsonb, OUT sql text, OUT args jsonb)
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -215,14 +221,16 @@ BEGIN
             one := saleshub.list_filter(meta -> 'filter' -> (item ->> 'field'), op, item -> 'value',
                                         jsonb_array_length(args));
         ELSE
-            SELECT NULL::text AS sql, NULL::jsonb AS arg, 'is no field to filter by' AS fault INTO one;
+            SELECT NULL::text AS sql, NULL::jsonb AS arg, 'is no field to filter by' AS fault
+            INTO one;
         END IF;
         IF one.fault IS NULL THEN
             sql := sql || ' AND ' || one.sql;
             args := args || jsonb_build_array(one.arg);
         ELSE
             faults := faults || jsonb_build_object(
-                'parameter', concat(item ->> 'field', CASE WHEN op <> 'eq' THEN '[' || op || ']' END),
+                'parameter', concat(item ->> 'field',
+                                    CASE WHEN op <> 'eq' THEN '[' || op || ']' END),
                 'code', 'invalid', 'detail', one.fault);
         END IF;
     END LOOP;
@@ -234,7 +242,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.list_filters(jsonb, jsonb) IS
-    'SQL text of all filters [{field, op, value}], each led by AND, and their values; 22023 for bad ones.';
+    'SQL text of all filters [{field, op, value}], each led by AND, and the values; or 22023.';
 
 CREATE FUNCTION saleshub.list_place(cursor_ text, stamp text, keys jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -259,7 +267,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.list_place(text, text, jsonb) IS
-    'The sort values in a cursor, which must be of this very list (stamp) and fit its keys; else 22023.';
+    'The sort values in a cursor, of this very list (stamp) and fit for its keys; else 22023.';
 
 CREATE FUNCTION saleshub.list_limit(limit_ integer) RETURNS integer
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

@@ -19,11 +19,21 @@ CREATE FUNCTION saleshub.last_word(name text) RETURNS text
 COMMENT ON FUNCTION saleshub.last_word(text) IS
     'The last word of a full name.';
 
+CREATE FUNCTION saleshub.domain_ok(domain text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN pg_catalog.length(domain) <= 253
+        AND domain OPERATOR(pg_catalog.~) '^[^\s/:@?#_<>"'',;()\[\]\\]+$'
+        AND domain OPERATOR(pg_catalog.~) '\.[^.0-9][^.]+$'
+        AND domain OPERATOR(pg_catalog.!~) '^\.|\.\.|(^|\.)-|-(\.|$)';
+COMMENT ON FUNCTION saleshub.domain_ok(text) IS
+    'Whether the text is a domain name with at least one dot.';
+
 CREATE FUNCTION saleshub.email_ok(email text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN pg_catalog.length(email) <= 254 AND email OPERATOR(pg_catalog.~)
-        '^[^\s@<>(),;:"\\\[\]]{1,64}@([^\s@<>(),;:"\\\[\]._/-]([^\s@<>(),;:"\\\[\]._/]*[^\s@<>(),;:"\\\[\]._/-])?\.)+[^\s@<>(),;:"\\\[\]._/0-9-][^\s@<>(),;:"\\\[\]._/]*[^\s@<>(),;:"\\\[\]._/-]$'
-        AND email OPERATOR(pg_catalog.!~) '(^\.|\.\.|\.@)';
+    RETURN pg_catalog.length(email) <= 254
+        AND email OPERATOR(pg_catalog.~) '^[^\s@<>(),;:"\\\[\]]{1,64}@[^@]+$'
+        AND email OPERATOR(pg_catalog.!~) '^\.|\.\.|\.@'
+        AND saleshub.domain_ok(pg_catalog.split_part(email, '@', 2));
 COMMENT ON FUNCTION saleshub.email_ok(text) IS
     'Whether the text is an e-mail address: one @, a plain local part, a domain with a dot.';
 
@@ -34,13 +44,6 @@ CREATE FUNCTION saleshub.domain_normal(domain text) RETURNS text
         '^(?:[a-z][a-z0-9+.-]*://)?(?:[^/@]*@)?(?:www\.)?([^/:?#]*?)\.?(?:[:/?#].*)?$', '\1');
 COMMENT ON FUNCTION saleshub.domain_normal(text) IS
     'The domain in lower case, without scheme, www, port and path.';
-
-CREATE FUNCTION saleshub.domain_ok(domain text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN pg_catalog.length(domain) <= 253 AND domain OPERATOR(pg_catalog.~)
-        '^([^\s./:@?#_<>"'',;()-]([^\s./:@?#<>"'',;()]*[^\s./:@?#_<>"'',;()-])?\.)+[^\s./:@?#_<>"'',;()0-9-][^\s./:@?#_<>"'',;()]+$';
-COMMENT ON FUNCTION saleshub.domain_ok(text) IS
-    'Whether the text is a domain name with at least one dot.';
 
 CREATE FUNCTION saleshub.website_ok(website text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -143,7 +146,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.row_country(uuid, text) IS
-    'The country by which a row''s phone number is read: its own when known, else the organisation''s.';
+    'The country by which a row''s phone number is read: its own if known, or the organisation''s.';
 
 CREATE FUNCTION saleshub.phone_check(org_id uuid, phone text, country text,
                                      OUT number text, OUT faults jsonb)
@@ -227,5 +230,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.reference_faults(uuid, text, text, uuid) IS
-    'The fault of a reference to what is not there, or none; foreign keys find it too, but one by one
-and not what is deleted.';
+    'The fault of a reference to what is not there, or none; foreign keys find it too, but one by
+one and not what is deleted.';

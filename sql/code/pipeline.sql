@@ -53,3 +53,88 @@ END;
 $$;
 COMMENT ON FUNCTION crm.pipeline_list() IS
     'The pipelines of the organisation with their stages, in order.';
+
+CREATE FUNCTION saleshub.setup_check() RETURNS trigger
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF saleshub.member_role() NOT IN ('admin', 'manager') THEN
+        PERFORM saleshub.raise('42501', 'role ' || saleshub.member_role()
+                               || ' may not change how the organisation sells',
+                               jsonb_build_object('code', 'forbidden'));
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.setup_check() IS
+    'Trigger: pipelines, stages and rates are set up by admins and managers.';
+
+CREATE FUNCTION saleshub.pipeline_check() RETURNS trigger
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    faults jsonb := '[]';
+BEGIN
+    NEW.name := saleshub.clean(NEW.name);
+    IF NEW.name IS NULL THEN
+        faults := faults || saleshub.fault('/name', 'required', 'is required');
+    END IF;
+    faults := faults || saleshub.too_long('/name', NEW.name, 100);
+    IF TG_OP = 'UPDATE' AND NEW.deleted_at IS NOT NULL AND EXISTS (
+        SELECT FROM crm.deal d
+        WHERE d.org_id = OLD.org_id AND d.pipeline_id = OLD.pipeline_id AND d.status = 'open'
+            AND d.deleted_at IS NULL)
+    THEN
+        faults := faults || saleshub.fault('/deleted_at', 'in_use',
+                                           'cannot be set while deals in it are open');
+    END IF;
+    IF faults <> '[]' THEN
+        PERFORM saleshub.refuse_row('pipeline', faults);
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.pipeline_check() IS
+    'Trigger: a pipeline has a name, and stays while deals are open in it.';
+
+CREATE FUNCTION saleshub.stage_check() RETURNS trigger
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    faults jsonb := '[]';
+    dropped boolean := TG_OP = 'UPDATE' AND NEW.deleted_at IS NOT NULL;
+BEGIN
+    NEW.name := saleshub.clean(NEW.name);
+    IF NEW.name IS NULL THEN
+        faults := faults || saleshub.fault('/name', 'required', 'is required');
+    END IF;
+    faults := faults || saleshub.too_long('/name', NEW.name, 100);
+    IF TG_OP = 'UPDATE' AND (NEW.kind <> OLD.kind OR NEW.pipeline_id <> OLD.pipeline_id)
+       AND EXISTS (SELECT FROM crm.deal d
+                   WHERE d.org_id = OLD.org_id AND d.pipeline_id = OLD.pipeline_id
+                       AND d.stage_id = OLD.stage_id)
+    THEN
+        faults := faults || saleshub.fault(
+            CASE WHEN NEW.kind <> OLD.kind THEN '/kind' ELSE '/pipeline_id' END, 'in_use',
+            'cannot change once deals are in the stage');
+    END IF;
+    IF dropped AND EXISTS (
+        SELECT FROM crm.deal d
+        WHERE d.org_id = OLD.org_id AND d.pipeline_id = OLD.pipeline_id
+            AND d.stage_id = OLD.stage_id AND d.status = 'open' AND d.deleted_at IS NULL)
+    THEN
+        faults := faults || saleshub.fault('/deleted_at', 'in_use',
+                                           'cannot be set while deals in it are open');
+    END IF;
+    IF faults <> '[]' THEN
+        PERFORM saleshub.refuse_row('stage', faults);
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.stage_check() IS
+    'Trigger: a stage has a name, keeps its kind and pipeline once deals are in it, and stays while
+they are open.';

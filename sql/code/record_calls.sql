@@ -17,25 +17,30 @@ BEGIN
                  'Creates a record of crm.%1$s and returns it'),
                 ('get', 'id uuid, fields text DEFAULT NULL, include text DEFAULT NULL', 'jsonb',
                  'STABLE', 'id, fields, include',
-                 'A record of crm.%1$s: all its fields or the comma list of fields; include adds what it refers to'),
+                 'A record of crm.%1$s: all its fields or the comma list of fields; include adds what'
+                    ' it refers to'),
                 ('list', 'limit_ integer DEFAULT 50, cursor_ text DEFAULT NULL,'
                     ' sort text DEFAULT NULL, fields text DEFAULT NULL, include text DEFAULT NULL,'
                     ' filters jsonb DEFAULT NULL, count_ boolean DEFAULT false', 'jsonb', 'STABLE',
                  'limit_, cursor_, sort, fields, include, filters, count_',
-                 'A page of %2$s: {"data", "next_cursor"}, "total" with count_; sort is like -created_at,id and filters are [{"field", "op", "value"}]'),
+                 'A page of %2$s: {"data", "next_cursor"}, "total" with count_; sort is like'
+                    ' -created_at,id and filters are [{"field", "op", "value"}]'),
                 ('update', 'id uuid, patch jsonb, if_match text DEFAULT NULL', 'jsonb', 'VOLATILE',
                  'id, patch, if_match',
-                 'Changes a record of crm.%1$s by a JSON merge patch and returns it; SH412 when if_match names another version'),
-                ('delete', 'id uuid, if_match text DEFAULT NULL', 'void', 'VOLATILE', 'id, if_match',
+                 'Changes a record of crm.%1$s by a JSON merge patch and returns it; SH412 when'
+                    ' if_match names another version'),
+                ('delete', 'id uuid, if_match text DEFAULT NULL', 'void', 'VOLATILE',
+                 'id, if_match',
                  'Puts a record of crm.%1$s into the bin'),
                 ('restore', 'id uuid', 'jsonb', 'VOLATILE', 'id',
                  'Takes a record of crm.%1$s out of the bin and returns it'),
-                ('history', 'id uuid, limit_ integer DEFAULT 50, cursor_ text DEFAULT NULL', 'jsonb',
-                 'STABLE', 'id, limit_, cursor_',
+                ('history', 'id uuid, limit_ integer DEFAULT 50, cursor_ text DEFAULT NULL',
+                 'jsonb', 'STABLE', 'id, limit_, cursor_',
                  'Every change of a record of crm.%1$s, field by field, the newest first'),
-                ('timeline', 'id uuid, limit_ integer DEFAULT 50, cursor_ text DEFAULT NULL', 'jsonb',
-                 'STABLE', 'id, limit_, cursor_',
-                 'Activities, conversions and changes of status, stage and owner of a record of crm.%1$s, the newest first')
+                ('timeline', 'id uuid, limit_ integer DEFAULT 50, cursor_ text DEFAULT NULL',
+                 'jsonb', 'STABLE', 'id, limit_, cursor_',
+                 'Activities, conversions and changes of status, stage and owner of a record of'
+                    ' crm.%1$s, the newest first')
             ) AS c (verb, args, result, volatility, passed, comment)
             WHERE NOT (noun = 'activity' AND verb IN ('create', 'update'))
         LOOP

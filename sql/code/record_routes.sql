@@ -9,7 +9,17 @@ DECLARE
     plural text := meta ->> 'plural';
     base text := '/v1/' || plural;
     a text := CASE WHEN noun ~ '^[aeiou]' THEN 'an ' ELSE 'a ' END || noun;
-    page jsonb := '{"limit": {"minimum": 1, "maximum": 200}}';
+    page jsonb := '{
+        "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 50 unless given"},
+        "cursor": {"description": "The next_cursor of the page before"}}';
+    sorts text := 'Up to three of '
+        || (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'sort') k)
+        || '; - before a name turns the order around. -created_at unless given';
+    parts jsonb := jsonb_build_object(
+        'fields', jsonb_build_object('description', 'Only these fields, a comma list'),
+        'include', jsonb_build_object(
+            'description', 'Also the records it refers to, a comma list of '
+            || (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'include') k)));
     filter_fields jsonb := (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
                             FROM jsonb_each(meta -> 'filter') f);
 BEGIN
@@ -17,13 +27,15 @@ BEGIN
         'GET ' || base,
         format('crm.%s_list(integer, text, text, text, text, jsonb, boolean)', noun),
         'List ' || plural, plural, cache => 'strict',
-        args => page || jsonb_build_object('filters', jsonb_build_object('fields', filter_fields)));
+        args => page || parts || jsonb_build_object(
+            'sort', jsonb_build_object('description', sorts),
+            'filters', jsonb_build_object('fields', filter_fields)));
     PERFORM saleshub.route(
         'POST ' || base, format('crm.%s_create(jsonb)', noun), 'Create ' || a, plural,
         success => 201, idempotent => true, args => jsonb_build_object('body', meta -> 'create'));
     PERFORM saleshub.route(
         'GET ' || base || '/{id}', format('crm.%s_get(uuid, text, text)', noun), 'Read ' || a,
-        plural, cache => 'strict');
+        plural, cache => 'strict', args => parts);
     PERFORM saleshub.route(
         'PATCH ' || base || '/{id}', format('crm.%s_update(uuid, jsonb, text)', noun),
         'Change ' || a, plural, args => jsonb_build_object('patch', meta -> 'patch'));

@@ -32,10 +32,12 @@ CREATE TABLE IF NOT EXISTS crm.company (
 );
 
 COMMENT ON TABLE crm.company IS 'Organisations we sell to.';
-COMMENT ON COLUMN crm.company.domain IS 'Registered web domain in lower case, without scheme or www.';
+COMMENT ON COLUMN crm.company.domain IS
+    'Registered web domain in lower case, without scheme or www.';
 COMMENT ON COLUMN crm.company.parent_id IS 'The company that owns this one.';
 COMMENT ON COLUMN crm.company.custom IS 'Values of custom fields.';
-COMMENT ON COLUMN crm.company.deleted_at IS 'When the row was put into the bin; such a row counts nowhere.';
+COMMENT ON COLUMN crm.company.deleted_at IS
+    'When the row was put into the bin; such a row counts nowhere.';
 
 CREATE INDEX IF NOT EXISTS company_created_idx ON crm.company (org_id, created_at, company_id);
 CREATE INDEX IF NOT EXISTS company_updated_idx ON crm.company (org_id, updated_at, company_id);

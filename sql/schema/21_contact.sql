@@ -26,11 +26,13 @@ CREATE TABLE IF NOT EXISTS crm.contact (
 
 COMMENT ON TABLE crm.contact IS 'People we deal with, mostly at a company.';
 COMMENT ON COLUMN crm.contact.email IS 'Address in lower case.';
-COMMENT ON COLUMN crm.contact.phone IS 'E.164 where the number could be completed, else its digits.';
+COMMENT ON COLUMN crm.contact.phone IS
+    'E.164 where the number could be completed, else its digits.';
 COMMENT ON COLUMN crm.contact.consent_email IS 'Whether e-mail is allowed; NULL when never asked.';
 COMMENT ON COLUMN crm.contact.consent_phone IS 'Whether calls are allowed; NULL when never asked.';
 COMMENT ON COLUMN crm.contact.custom IS 'Values of custom fields.';
-COMMENT ON COLUMN crm.contact.deleted_at IS 'When the row was put into the bin; such a row counts nowhere.';
+COMMENT ON COLUMN crm.contact.deleted_at IS
+    'When the row was put into the bin; such a row counts nowhere.';
 
 CREATE INDEX IF NOT EXISTS contact_created_idx ON crm.contact (org_id, created_at, contact_id);
 CREATE INDEX IF NOT EXISTS contact_updated_idx ON crm.contact (org_id, updated_at, contact_id);

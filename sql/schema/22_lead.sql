@@ -51,18 +51,24 @@ CREATE TABLE IF NOT EXISTS crm.lead (
     CONSTRAINT lead_custom_check CHECK (jsonb_typeof(custom) = 'object')
 );
 
-COMMENT ON TABLE crm.lead IS 'People or firms that may become customers; converted into company, contact and deal.';
+COMMENT ON TABLE crm.lead IS
+    'People or firms that may become customers; converted into company, contact and deal.';
 COMMENT ON COLUMN crm.lead.email IS 'Address in lower case.';
 COMMENT ON COLUMN crm.lead.phone IS 'E.164 where the number could be completed, else its digits.';
 COMMENT ON COLUMN crm.lead.consent_email IS 'Whether e-mail is allowed; NULL when never asked.';
 COMMENT ON COLUMN crm.lead.consent_phone IS 'Whether calls are allowed; NULL when never asked.';
-COMMENT ON COLUMN crm.lead.score IS 'Sum of the points in score_reasons, 0 to 100; written by a trigger.';
+COMMENT ON COLUMN crm.lead.score IS
+    'Sum of the points in score_reasons, 0 to 100; written by a trigger.';
 COMMENT ON COLUMN crm.lead.grade IS 'The score as a letter, A to E; written by a trigger.';
-COMMENT ON COLUMN crm.lead.probability IS 'Chance of conversion by the trained model, 0 to 1; NULL without a model.';
-COMMENT ON COLUMN crm.lead.score_reasons IS 'Why the score is what it is: [{label, points}], summing up to it.';
-COMMENT ON COLUMN crm.lead.converted_at IS 'When the lead was converted; a converted lead cannot be edited.';
+COMMENT ON COLUMN crm.lead.probability IS
+    'Chance of conversion by the trained model, 0 to 1; NULL without a model.';
+COMMENT ON COLUMN crm.lead.score_reasons IS
+    'Why the score is what it is: [{label, points}], summing up to it.';
+COMMENT ON COLUMN crm.lead.converted_at IS
+    'When the lead was converted; a converted lead cannot be edited.';
 COMMENT ON COLUMN crm.lead.custom IS 'Values of custom fields.';
-COMMENT ON COLUMN crm.lead.deleted_at IS 'When the row was put into the bin; such a row counts nowhere.';
+COMMENT ON COLUMN crm.lead.deleted_at IS
+    'When the row was put into the bin; such a row counts nowhere.';
 
 CREATE INDEX IF NOT EXISTS lead_created_idx ON crm.lead (org_id, created_at, lead_id);
 CREATE INDEX IF NOT EXISTS lead_updated_idx ON crm.lead (org_id, updated_at, lead_id);

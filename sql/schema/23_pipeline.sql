@@ -22,6 +22,13 @@ CREATE UNIQUE INDEX IF NOT EXISTS pipeline_name_key ON crm.pipeline (org_id, low
 CREATE UNIQUE INDEX IF NOT EXISTS pipeline_default_key ON crm.pipeline (org_id)
     WHERE is_default AND deleted_at IS NULL;
 
+CREATE OR REPLACE TRIGGER pipeline_05_right
+    BEFORE INSERT OR UPDATE OR DELETE ON crm.pipeline
+    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.setup_check();
+CREATE OR REPLACE TRIGGER pipeline_10_check
+    BEFORE INSERT OR UPDATE ON crm.pipeline
+    FOR EACH ROW EXECUTE FUNCTION saleshub.pipeline_check();
+
 SELECT saleshub.protect('crm.pipeline');
 SELECT saleshub.capture_on('crm.pipeline', 'pipeline', 'pipeline_id');
 
@@ -55,6 +62,13 @@ CREATE UNIQUE INDEX IF NOT EXISTS stage_name_key ON crm.stage (org_id, pipeline_
 CREATE INDEX IF NOT EXISTS stage_position_idx
     ON crm.stage (org_id, pipeline_id, kind, position, stage_id);
 
+CREATE OR REPLACE TRIGGER stage_05_right
+    BEFORE INSERT OR UPDATE OR DELETE ON crm.stage
+    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.setup_check();
+CREATE OR REPLACE TRIGGER stage_10_check
+    BEFORE INSERT OR UPDATE ON crm.stage
+    FOR EACH ROW EXECUTE FUNCTION saleshub.stage_check();
+
 SELECT saleshub.protect('crm.stage');
 SELECT saleshub.capture_on('crm.stage', 'stage', 'stage_id');
 
@@ -68,8 +82,15 @@ CREATE TABLE IF NOT EXISTS crm.currency_rate (
     CONSTRAINT currency_rate_rate_check CHECK (rate > 0)
 );
 
-COMMENT ON TABLE crm.currency_rate IS 'What foreign money is worth in the currency of the organisation.';
-COMMENT ON COLUMN crm.currency_rate.rate IS 'Units of the organisation''s currency for one of this currency.';
-COMMENT ON COLUMN crm.currency_rate.valid_from IS 'First day of the rate; it holds until the next one.';
+COMMENT ON TABLE crm.currency_rate IS
+    'What foreign money is worth in the currency of the organisation.';
+COMMENT ON COLUMN crm.currency_rate.rate IS
+    'Units of the organisation''s currency for one of this currency.';
+COMMENT ON COLUMN crm.currency_rate.valid_from IS
+    'First day of the rate; it holds until the next one.';
 
-SELECT saleshub.protect('crm.currency_rate');
+CREATE OR REPLACE TRIGGER currency_rate_05_right
+    BEFORE INSERT OR UPDATE OR DELETE ON crm.currency_rate
+    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.setup_check();
+
+SELECT saleshub.protect('crm.currency_rate', 'SELECT, INSERT, UPDATE, DELETE');

@@ -40,15 +40,19 @@ CREATE TABLE IF NOT EXISTS crm.deal (
 );
 
 COMMENT ON TABLE crm.deal IS 'Sales under way, won or lost.';
-COMMENT ON COLUMN crm.deal.amount_base IS 'Amount in the currency of the organisation; frozen when the deal closes.';
+COMMENT ON COLUMN crm.deal.amount_base IS
+    'Amount in the currency of the organisation; frozen when the deal closes.';
 COMMENT ON COLUMN crm.deal.close_date IS 'The day the deal is expected to close.';
-COMMENT ON COLUMN crm.deal.probability IS 'Chance of winning in percent; that of the stage unless given.';
+COMMENT ON COLUMN crm.deal.probability IS
+    'Chance of winning in percent; that of the stage unless given.';
 COMMENT ON COLUMN crm.deal.status IS 'The kind of the stage the deal is in.';
-COMMENT ON COLUMN crm.deal.opened_at IS 'When selling began; earlier than created_at for imported deals.';
+COMMENT ON COLUMN crm.deal.opened_at IS
+    'When selling began; earlier than created_at for imported deals.';
 COMMENT ON COLUMN crm.deal.closed_at IS 'When the deal entered a won or lost stage.';
 COMMENT ON COLUMN crm.deal.lead_id IS 'The lead the deal came from.';
 COMMENT ON COLUMN crm.deal.custom IS 'Values of custom fields.';
-COMMENT ON COLUMN crm.deal.deleted_at IS 'When the row was put into the bin; such a row counts nowhere.';
+COMMENT ON COLUMN crm.deal.deleted_at IS
+    'When the row was put into the bin; such a row counts nowhere.';
 
 CREATE INDEX IF NOT EXISTS deal_created_idx ON crm.deal (org_id, created_at, deal_id);
 CREATE INDEX IF NOT EXISTS deal_updated_idx ON crm.deal (org_id, updated_at, deal_id);
@@ -82,15 +86,20 @@ CREATE TABLE IF NOT EXISTS crm.stage_history (
     CONSTRAINT stage_history_interval_check CHECK (left_at >= entered_at)
 );
 
-COMMENT ON TABLE crm.stage_history IS 'Which deal was in which stage from when to when; written by a trigger only.';
-COMMENT ON COLUMN crm.stage_history.amount IS 'What the deal said when it entered the stage, like the other values.';
+COMMENT ON TABLE crm.stage_history IS
+    'Which deal was in which stage from when to when; written by a trigger only.';
+COMMENT ON COLUMN crm.stage_history.amount IS
+    'What the deal said when it entered the stage, like the other values.';
 COMMENT ON COLUMN crm.stage_history.left_at IS 'NULL for the stage the deal is in now.';
-COMMENT ON COLUMN crm.stage_history.recorded_at IS 'When we came to know; later than entered_at for imports.';
+COMMENT ON COLUMN crm.stage_history.recorded_at IS
+    'When we came to know; later than entered_at for imports.';
 
 CREATE UNIQUE INDEX IF NOT EXISTS stage_history_current_key ON crm.stage_history (org_id, deal_id)
     WHERE left_at IS NULL;
-CREATE INDEX IF NOT EXISTS stage_history_deal_idx ON crm.stage_history (org_id, deal_id, entered_at);
-CREATE INDEX IF NOT EXISTS stage_history_stage_idx ON crm.stage_history (org_id, stage_id, entered_at);
+CREATE INDEX IF NOT EXISTS stage_history_deal_idx
+    ON crm.stage_history (org_id, deal_id, entered_at);
+CREATE INDEX IF NOT EXISTS stage_history_stage_idx
+    ON crm.stage_history (org_id, stage_id, entered_at);
 
 SELECT saleshub.protect('crm.stage_history', 'SELECT');
 

@@ -22,11 +22,14 @@ CREATE TABLE IF NOT EXISTS crm.activity (
     CONSTRAINT activity_custom_check CHECK (jsonb_typeof(custom) = 'object')
 );
 
-COMMENT ON TABLE crm.activity IS 'What was done or is to be done: tasks, calls, meetings, e-mails, notes.';
+COMMENT ON TABLE crm.activity IS
+    'What was done or is to be done: tasks, calls, meetings, e-mails, notes.';
 COMMENT ON COLUMN crm.activity.done_at IS 'When it was done; NULL while it is open.';
-COMMENT ON COLUMN crm.activity.links_version IS 'How often its links changed, so that the version of the activity moves with them.';
+COMMENT ON COLUMN crm.activity.links_version IS
+    'How often its links changed, so that the version of the activity moves with them.';
 COMMENT ON COLUMN crm.activity.custom IS 'Values of custom fields.';
-COMMENT ON COLUMN crm.activity.deleted_at IS 'When the row was put into the bin; such a row counts nowhere.';
+COMMENT ON COLUMN crm.activity.deleted_at IS
+    'When the row was put into the bin; such a row counts nowhere.';
 
 CREATE INDEX IF NOT EXISTS activity_created_idx ON crm.activity (org_id, created_at, activity_id);
 CREATE INDEX IF NOT EXISTS activity_updated_idx ON crm.activity (org_id, updated_at, activity_id);
@@ -51,7 +54,8 @@ CREATE TABLE IF NOT EXISTS crm.activity_link (
     CONSTRAINT activity_link_entity_check CHECK (entity IN ('lead', 'contact', 'company', 'deal'))
 );
 
-COMMENT ON TABLE crm.activity_link IS 'The records an activity is about; one activity shows on all of them.';
+COMMENT ON TABLE crm.activity_link IS
+    'The records an activity is about; one activity shows on all of them.';
 
 CREATE INDEX IF NOT EXISTS activity_link_entity_idx
     ON crm.activity_link (org_id, entity, entity_id, activity_id);

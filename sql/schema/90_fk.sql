@@ -1,4 +1,4 @@
--- Both sides carry the organisation, so that no reference can cross it. One call is one ALTER TABLE.
+-- Both sides carry the organisation, so that no reference can cross it.
 SELECT saleshub.add_fk('company_parent_fk', 'crm.company', 'org_id, parent_id',
                        'crm.company', 'org_id, company_id');
 SELECT saleshub.add_fk('company_owner_fk', 'crm.company', 'org_id, owner_id',
