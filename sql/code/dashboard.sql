@@ -105,7 +105,24 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION saleshub.dashboard_money(numeric, text) IS
-    'A sum as a money object, rounded to the smallest unit, half to even: the only rounding it gets';
+    'A sum as a money object, rounded to the smallest unit, half to even; it is rounded only here';
+
+CREATE FUNCTION saleshub.dashboard_limit(points int, most int)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF points > most THEN
+        PERFORM saleshub.dashboard_refuse(jsonb_build_array(jsonb_build_object(
+            'parameter', 'bucket', 'code', 'too_many_points',
+            'detail', format('the period has %s buckets, at most 1000 are given; '
+                             'take a longer bucket or a shorter period', points))));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_limit(int, int) IS
+    'Refuse a series of more than so many points';
 
 CREATE FUNCTION saleshub.dashboard_points(first_ timestamp, last_ timestamp, bucket text)
 RETURNS int
@@ -120,48 +137,140 @@ RETURN 1 + CASE bucket
 COMMENT ON FUNCTION saleshub.dashboard_points(timestamp, timestamp, text) IS
     'How many buckets lie from the one starting at first_ to the one starting at last_';
 
+CREATE FUNCTION saleshub.dashboard_range(
+    INOUT from_ timestamptz, INOUT to_ timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    low constant timestamptz := coalesce(from_, '-infinity');
+    high constant timestamptz := coalesce(to_, 'infinity');
+    facts constant text[] := '{lead_created,lead_converted,deal_won,deal_lost}';
+    known record;
+BEGIN
+    IF from_ IS NULL OR to_ IS NULL THEN
+        WITH fresh AS (
+            SELECT min(d.bucket) AS first, max(d.bucket) AS last
+            FROM saleshub.rollup_delta d
+            WHERE d.org_id = saleshub.org_id() AND d.fact = ANY (facts)
+              AND d.bucket >= low AND d.bucket < high AND d.bucket > '-infinity'
+        ), base AS (
+            SELECT min(a.bucket) AS first, max(z.bucket) AS last
+            FROM unnest(facts) AS f (fact)
+            CROSS JOIN LATERAL (
+                SELECT b.bucket
+                FROM saleshub.rollup b
+                WHERE b.org_id = saleshub.org_id() AND b.fact = f.fact
+                  AND b.bucket >= low AND b.bucket < high AND b.bucket > '-infinity'
+                ORDER BY b.bucket
+                LIMIT 1) a
+            CROSS JOIN LATERAL (
+                SELECT b.bucket
+                FROM saleshub.rollup b
+                WHERE b.org_id = saleshub.org_id() AND b.fact = f.fact
+                  AND b.bucket >= low AND b.bucket < high
+                ORDER BY b.bucket DESC
+                LIMIT 1) z
+        )
+        SELECT least(base.first, fresh.first) AS first, greatest(base.last, fresh.last) AS last
+        INTO known
+        FROM base, fresh;
+        from_ := coalesce(from_, known.first);
+        to_ := coalesce(to_, known.last + interval '15 minutes');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_range(timestamptz, timestamptz) IS
+    'The period, its open ends replaced by those of the figures of a series; NULL when there are '
+    'none. May be wider than need be: figures that have become zero count';
+
+CREATE FUNCTION saleshub.dashboard_bounds(
+    from_ timestamptz, to_ timestamptz, zone text, bucket text)
+RETURNS timestamptz[]
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    range constant record := saleshub.dashboard_range(from_, to_);
+    first constant timestamp := date_trunc(bucket, range.from_ AT TIME ZONE zone);
+    last constant timestamp := (range.to_ - interval '1 microsecond') AT TIME ZONE zone;
+BEGIN
+    PERFORM saleshub.dashboard_limit(saleshub.dashboard_points(first, last, bucket), 100000);
+    RETURN ARRAY(
+        SELECT s.at AT TIME ZONE zone
+        FROM generate_series(first, last, CASE bucket WHEN 'quarter' THEN interval '3 months'
+                                                      WHEN 'month' THEN interval '1 month'
+                                                      WHEN 'week' THEN interval '7 days'
+                                                      ELSE interval '1 day' END) AS s (at));
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_bounds(timestamptz, timestamptz, text, text) IS
+    'When the buckets of the period begin; {} when it is open and there are no figures';
+
 CREATE FUNCTION saleshub.dashboard_facts(
-    from_ timestamptz, to_ timestamptz, zone text, unit text)
+    from_ timestamptz, to_ timestamptz, bounds timestamptz[])
 RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, crm, pg_temp
--- so that the sums are hashed, not sorted on disk
-SET work_mem = '32MB'
+-- Sums are hashed, not sorted; an index leads past other tenants and past dead deltas. Said here
+-- because the statistics of a table that changes all the time say otherwise too often.
+SET work_mem = '32MB' SET enable_sort = off
+SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
+DECLARE
+    low constant timestamptz := coalesce(from_, '-infinity');
+    high constant timestamptz := coalesce(to_, 'infinity');
 BEGIN
     RETURN (
-        WITH kept AS (
+        WITH fresh AS MATERIALIZED (
+            SELECT d.fact, d.label, d.bucket, d.n, d.amount, d.weighted, d.seconds
+            FROM saleshub.rollup_delta d
+            WHERE d.org_id = saleshub.org_id()
+        ), kept AS NOT MATERIALIZED (
             SELECT b.fact, b.label, b.bucket, b.n, b.amount, b.weighted, b.seconds
             FROM saleshub.rollup b
             WHERE b.org_id = saleshub.org_id()
             UNION ALL
-            SELECT d.fact, d.label, d.bucket, d.n, d.amount, d.weighted, d.seconds
-            FROM saleshub.rollup_delta d
-            WHERE d.org_id = saleshub.org_id()
+            SELECT f.fact, f.label, f.bucket, f.n, f.amount, f.weighted, f.seconds
+            FROM fresh f
+        ), flat AS (
+            -- The array of a variable would be flattened for each row anew.
+            SELECT array_agg(b.at ORDER BY b.at) AS bounds FROM unnest(bounds) AS b (at)
         ), summed AS (
-            SELECT k.fact,
-                   CASE WHEN k.fact IN ('activity_created', 'activity_done')
-                        THEN k.label END AS type,
-                   CASE WHEN isfinite(k.bucket)
-                        THEN date_trunc(unit, k.bucket AT TIME ZONE zone) END AS at,
-                   sum(k.n) AS n,
-                   sum(k.amount) AS amount,
-                   sum(k.weighted) AS weighted,
-                   sum(k.seconds) AS seconds
+            SELECT k.fact, NULL AS type,
+                   width_bucket(k.bucket, (SELECT f.bounds FROM flat f)) AS i, sum(k.n) AS n,
+                   0::numeric AS amount, 0::numeric AS weighted, 0::numeric AS seconds
+            FROM kept k
+            WHERE k.fact IN ('lead_created', 'lead_converted')
+              AND k.bucket >= low AND k.bucket < high
+            GROUP BY 1, 3
+            UNION ALL
+            SELECT k.fact, NULL, width_bucket(k.bucket, (SELECT f.bounds FROM flat f)), sum(k.n),
+                   sum(k.amount), 0, sum(k.seconds)
+            FROM kept k
+            WHERE k.fact IN ('deal_won', 'deal_lost') AND k.bucket >= low AND k.bucket < high
+            GROUP BY 1, 3
+            UNION ALL
+            SELECT k.fact, NULL, NULL, sum(k.n), sum(k.amount), sum(k.weighted), 0
             FROM kept k
             WHERE k.fact = 'deal_open'
-               OR (k.bucket >= coalesce(from_, '-infinity')
-                   AND k.bucket < coalesce(to_, 'infinity'))
-            GROUP BY 1, 2, 3
+            GROUP BY 1
+            UNION ALL
+            SELECT k.fact, k.label, NULL, sum(k.n), 0, 0, 0
+            FROM kept k
+            WHERE k.fact IN ('activity_created', 'activity_done')
+              AND k.bucket >= low AND k.bucket < high
+            GROUP BY 1, 2
         )
         SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]')
         FROM summed s
         WHERE (s.n, s.amount, s.weighted, s.seconds) <> (0, 0, 0, 0));
 END
 $$;
-COMMENT ON FUNCTION saleshub.dashboard_facts(timestamptz, timestamptz, text, text) IS
+COMMENT ON FUNCTION saleshub.dashboard_facts(timestamptz, timestamptz, timestamptz[]) IS
     'The rollups of the organisation of the context in [from_, to_), summed by fact, activity type '
-    'and local bucket (none for open deals: they are the present ones)';
+    'and number of the bucket; open deals are the present ones and have no bucket';
 
 CREATE FUNCTION saleshub.dashboard_leads(facts jsonb)
 RETURNS jsonb
@@ -232,53 +341,50 @@ COMMENT ON FUNCTION saleshub.dashboard_activities(jsonb) IS
     'Activities created and done in the period, also by type';
 
 CREATE FUNCTION saleshub.dashboard_span(
-    facts jsonb, from_ timestamptz, to_ timestamptz, zone text, bucket text,
-    OUT first timestamp, OUT last timestamp)
+    facts jsonb, from_ timestamptz, to_ timestamptz, bounds timestamptz[],
+    OUT first int, OUT last int)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT coalesce(date_trunc(bucket, from_ AT TIME ZONE zone), min(f.at)),
-           coalesce(date_trunc(bucket, (to_ - interval '1 microsecond') AT TIME ZONE zone),
-                    max(f.at))
-    FROM jsonb_to_recordset(facts) AS f (fact text, at timestamp)
-    WHERE f.fact IN ('lead_created', 'lead_converted', 'deal_won', 'deal_lost');
+    SELECT CASE WHEN from_ IS NULL THEN min(f.i) ELSE 1 END,
+           CASE WHEN to_ IS NULL THEN max(f.i) ELSE cardinality(bounds) END
+    FROM jsonb_to_recordset(facts) AS f (i int);
 END;
-COMMENT ON FUNCTION saleshub.dashboard_span(jsonb, timestamptz, timestamptz, text, text) IS
+COMMENT ON FUNCTION saleshub.dashboard_span(jsonb, timestamptz, timestamptz, timestamptz[]) IS
     'First and last bucket of the series: those of the period, where open those of the figures';
 
 CREATE FUNCTION saleshub.dashboard_series(
-    facts jsonb, first timestamp, last timestamp, since timestamptz, zone text, bucket text,
+    facts jsonb, bounds timestamptz[], first int, last int, since timestamptz, zone text,
     currency text)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT coalesce(jsonb_agg(jsonb_build_object(
-               'bucket', p.at::date,
-               'from', saleshub.utc(greatest(p.at AT TIME ZONE zone, since)),
-               'leads_new', p.leads_new,
-               'leads_converted', p.leads_converted,
-               'won', p.won,
-               'lost', p.lost,
-               'won_amount', saleshub.dashboard_money(p.won_amount, currency)) ORDER BY p.at), '[]')
-    FROM (SELECT s.at,
-                 coalesce(sum(f.n) FILTER (WHERE f.fact = 'lead_created'), 0) AS leads_new,
-                 coalesce(sum(f.n) FILTER (WHERE f.fact = 'lead_converted'), 0) AS leads_converted,
-                 coalesce(sum(f.n) FILTER (WHERE f.fact = 'deal_won'), 0) AS won,
-                 coalesce(sum(f.n) FILTER (WHERE f.fact = 'deal_lost'), 0) AS lost,
-                 coalesce(sum(f.amount) FILTER (WHERE f.fact = 'deal_won'), 0) AS won_amount
-          FROM generate_series(first, last,
-                               CASE bucket WHEN 'quarter' THEN interval '3 months'
-                                           WHEN 'month' THEN interval '1 month'
-                                           WHEN 'week' THEN interval '7 days'
-                                           ELSE interval '1 day' END) AS s (at)
-          LEFT JOIN jsonb_to_recordset(facts)
-               AS f (fact text, at timestamp, n numeric, amount numeric) ON f.at = s.at
-          GROUP BY s.at) p);
+    RETURN (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+                   'bucket', (bounds[p.i] AT TIME ZONE zone)::date,
+                   'from', saleshub.utc(greatest(bounds[p.i], since)),
+                   'leads_new', p.leads_new,
+                   'leads_converted', p.leads_converted,
+                   'won', p.won,
+                   'lost', p.lost,
+                   'won_amount', saleshub.dashboard_money(p.won_amount, currency))
+               ORDER BY p.i), '[]')
+        FROM (SELECT s.i,
+                     coalesce(sum(f.n) FILTER (WHERE f.fact = 'lead_created'), 0) AS leads_new,
+                     coalesce(sum(f.n) FILTER (WHERE f.fact = 'lead_converted'), 0)
+                         AS leads_converted,
+                     coalesce(sum(f.n) FILTER (WHERE f.fact = 'deal_won'), 0) AS won,
+                     coalesce(sum(f.n) FILTER (WHERE f.fact = 'deal_lost'), 0) AS lost,
+                     coalesce(sum(f.amount) FILTER (WHERE f.fact = 'deal_won'), 0) AS won_amount
+              FROM generate_series(first, last) AS s (i)
+              LEFT JOIN jsonb_to_recordset(facts)
+                   AS f (fact text, i int, n numeric, amount numeric) ON f.i = s.i
+              GROUP BY s.i) p);
 END
 $$;
 COMMENT ON FUNCTION saleshub.dashboard_series(
-    jsonb, timestamp, timestamp, timestamptz, text, text, text) IS
+    jsonb, timestamptz[], int, int, timestamptz, text, text) IS
     'One entry a bucket, also where nothing happened; the first one may begin within its bucket';
 
 CREATE FUNCTION crm.dashboard(
@@ -289,12 +395,11 @@ LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    most_points constant int := 1000;
     home record;
     span record;
     zone text;
+    bounds timestamptz[];
     facts jsonb;
-    points int;
 BEGIN
     PERFORM saleshub.dashboard_refuse(saleshub.dashboard_faults(from_, to_, tz, bucket));
     SELECT o.currency, o.timezone INTO home FROM crm.org o WHERE o.org_id = saleshub.org_id();
@@ -302,24 +407,18 @@ BEGIN
         PERFORM saleshub.raise('28000', 'no organisation is set');
     END IF;
     zone := coalesce(tz, home.timezone);
-    facts := saleshub.dashboard_facts(from_, to_, zone, bucket);
-
-    SELECT * INTO span FROM saleshub.dashboard_span(facts, from_, to_, zone, bucket);
-    points := saleshub.dashboard_points(span.first, span.last, bucket);
-    IF points > most_points THEN
-        PERFORM saleshub.dashboard_refuse(jsonb_build_array(jsonb_build_object(
-            'parameter', 'bucket', 'code', 'too_many_points',
-            'detail', format('the period has %s buckets, at most %s are given; '
-                             'take a longer bucket or a shorter period', points, most_points))));
-    END IF;
+    bounds := saleshub.dashboard_bounds(from_, to_, zone, bucket);
+    facts := saleshub.dashboard_facts(from_, to_, bounds);
+    span := saleshub.dashboard_span(facts, from_, to_, bounds);
+    PERFORM saleshub.dashboard_limit(span.last - span.first + 1, 1000);
     RETURN jsonb_build_object(
         'period', jsonb_build_object('from', saleshub.utc(from_), 'to', saleshub.utc(to_),
                                      'tz', zone, 'bucket', bucket),
         'leads', saleshub.dashboard_leads(facts),
         'deals', saleshub.dashboard_deals(facts, home.currency),
         'activities', saleshub.dashboard_activities(facts),
-        'series', saleshub.dashboard_series(facts, span.first, span.last, from_, zone,
-                                            bucket, home.currency),
+        'series', saleshub.dashboard_series(facts, bounds, span.first, span.last, from_, zone,
+                                            home.currency),
         'as_of_seq', saleshub.dashboard_position());
 END
 $$;
