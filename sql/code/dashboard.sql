@@ -138,7 +138,7 @@ COMMENT ON FUNCTION saleshub.dashboard_points(timestamp, timestamp, text) IS
     'How many buckets lie from the one starting at first_ to the one starting at last_';
 
 CREATE FUNCTION saleshub.dashboard_range(
-    INOUT from_ timestamptz, INOUT to_ timestamptz)
+    from_ timestamptz, to_ timestamptz, OUT first timestamptz, OUT last timestamptz)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, crm, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off
@@ -147,7 +147,6 @@ DECLARE
     low constant timestamptz := coalesce(from_, '-infinity');
     high constant timestamptz := coalesce(to_, 'infinity');
     facts constant text[] := '{lead_created,lead_converted,deal_won,deal_lost}';
-    known record;
 BEGIN
     IF from_ IS NULL OR to_ IS NULL THEN
         WITH fresh AS (
@@ -173,12 +172,12 @@ BEGIN
                 ORDER BY b.bucket DESC
                 LIMIT 1) z
         )
-        SELECT least(base.first, fresh.first) AS first, greatest(base.last, fresh.last) AS last
-        INTO known
-        FROM base, fresh;
-        from_ := coalesce(from_, known.first);
-        to_ := coalesce(to_, known.last + interval '15 minutes');
+        SELECT least(b.first, f.first), greatest(b.last, f.last) + interval '15 minutes'
+        INTO first, last
+        FROM base b, fresh f;
     END IF;
+    first := coalesce(from_, first);
+    last := coalesce(to_, last);
 END
 $$;
 COMMENT ON FUNCTION saleshub.dashboard_range(timestamptz, timestamptz) IS
@@ -193,8 +192,8 @@ SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     range constant record := saleshub.dashboard_range(from_, to_);
-    first constant timestamp := date_trunc(bucket, range.from_ AT TIME ZONE zone);
-    last constant timestamp := (range.to_ - interval '1 microsecond') AT TIME ZONE zone;
+    first constant timestamp := date_trunc(bucket, range.first AT TIME ZONE zone);
+    last constant timestamp := (range.last - interval '1 microsecond') AT TIME ZONE zone;
 BEGIN
     PERFORM saleshub.dashboard_limit(saleshub.dashboard_points(first, last, bucket), 100000);
     RETURN ARRAY(

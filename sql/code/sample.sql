@@ -126,6 +126,44 @@ $$;
 COMMENT ON FUNCTION saleshub.sample_convert_leads(text, timestamptz) IS
     'Mark the leads whose company, contact and deal are there as converted';
 
+CREATE FUNCTION saleshub.sample_insert_conversions()
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    org constant uuid := saleshub.org_id();
+    options constant jsonb := '{"deal": {"mode": "create"}, "company": {"mode": "auto"},
+                                "contact": {"mode": "auto"}}';
+BEGIN
+    INSERT INTO crm.conversion (conversion_id, lead_id, options, options_hash, company_id,
+                                contact_id, deal_id, created, links, lead_before, at)
+    SELECT saleshub.sample_id(l.converted_at, l.lead_id || ' conversion'), l.lead_id, options,
+           sha256(convert_to(options::text, 'UTF8')), l.converted_company_id,
+           l.converted_contact_id, l.converted_deal_id,
+           (SELECT jsonb_agg(jsonb_build_object('type', m.type, 'id', m.id, 'version', 1)
+                             ORDER BY m.type)
+            FROM (VALUES ('contact', l.converted_contact_id), ('deal', l.converted_deal_id),
+                         ('company', CASE WHEN c.created_at = l.converted_at
+                                          THEN c.company_id END)) AS m (type, id)
+            WHERE m.id IS NOT NULL),
+           (SELECT coalesce(jsonb_agg(jsonb_build_object('activity_id', t.activity_id,
+                                                         'type', t.entity, 'id', t.entity_id)
+                                      ORDER BY t.activity_id, t.entity), '[]')
+            FROM crm.activity_link f
+            JOIN crm.activity_link t ON t.org_id = org AND t.activity_id = f.activity_id
+            WHERE f.org_id = org AND f.entity = 'lead' AND f.entity_id = l.lead_id
+              AND t.entity <> 'lead'),
+           '{"status": "qualified"}', l.converted_at
+    FROM crm.lead l
+    JOIN crm.company c ON c.org_id = org AND c.company_id = l.converted_company_id
+    WHERE l.org_id = org AND l.status = 'converted'
+    ORDER BY l.converted_at, l.lead_id;
+END
+$$;
+COMMENT ON FUNCTION saleshub.sample_insert_conversions() IS
+    'The record of the conversions, by which they are replayed or undone';
+
 CREATE FUNCTION saleshub.sample_insert_rates(anchor date)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -278,6 +316,7 @@ BEGIN
     PERFORM saleshub.sample_insert_deals(seed, today);
     PERFORM saleshub.sample_convert_leads(seed, today);
     PERFORM saleshub.sample_insert_activities(today);
+    PERFORM saleshub.sample_insert_conversions();
     PERFORM set_config('saleshub.org_id', coalesce(context, ''), true);
     RETURN saleshub.sample_summary(org);
 END

@@ -38,7 +38,7 @@ SELECT t.tab,
        pg_temp.digest(:'a_org', t.tab, t.leave) <> pg_temp.digest(:'c_org', t.tab, t.leave) AS other
 FROM (VALUES ('crm.lead'::regclass, '{}'::text[]), ('crm.company', '{}'), ('crm.contact', '{}'),
              ('crm.deal', '{pipeline_id,stage_id}'), ('crm.activity', '{}'),
-             ('crm.activity_link', '{}'),
+             ('crm.activity_link', '{}'), ('crm.conversion', '{}'),
              ('crm.stage_history', '{pipeline_id,stage_id,recorded_at}')) AS t (tab, leave);
 
 SELECT set_config('saleshub.org_id', :'a_org', false) = :'a_org' AS in_context;
@@ -88,6 +88,17 @@ LEFT JOIN crm.company c ON c.org_id = l.org_id AND c.company_id = l.converted_co
 LEFT JOIN crm.contact k ON k.org_id = l.org_id AND k.contact_id = l.converted_contact_id
 LEFT JOIN crm.deal d ON d.org_id = l.org_id AND d.deal_id = l.converted_deal_id
 WHERE l.org_id = pg_temp.org() AND l.status = 'converted';
+
+SELECT count(*) FILTER (WHERE c.lead_id IS NULL) AS without_record,
+       count(*) FILTER (WHERE c.company_id <> l.converted_company_id OR c.at <> l.converted_at)
+           AS other_record
+FROM crm.lead l
+LEFT JOIN crm.conversion c ON c.org_id = l.org_id AND c.lead_id = l.lead_id
+WHERE l.org_id = pg_temp.org() AND l.status = 'converted';
+-- converting once more is a replay, as after a real conversion
+SELECT crm.lead_convert(lead_id, '{}') -> 'replayed' AS replayed
+FROM (SELECT lead_id FROM crm.lead WHERE org_id = pg_temp.org() AND status = 'converted'
+      ORDER BY lead_id LIMIT 1) l;
 
 -- the history of stages begins with the deal, has no gap, and ends where the deal is
 SELECT count(*) FILTER (WHERE h.first_at <> d.opened_at OR h.first_at IS NULL) AS late_start,
