@@ -185,15 +185,16 @@ CREATE FUNCTION saleshub.activity_link_changed() RETURNS trigger
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    touched jsonb;
+    orgs uuid[];
+    ids uuid[];
 BEGIN
-    SELECT jsonb_agg(DISTINCT jsonb_build_object('org_id', l.org_id, 'activity_id', l.activity_id))
-    INTO touched
-    FROM linkrows l;
+    SELECT array_agg(l.org_id), array_agg(l.activity_id)
+    INTO orgs, ids
+    FROM (SELECT DISTINCT org_id, activity_id FROM linkrows) l;
     -- What this very transaction wrote has its new version already, and nobody saw another.
     UPDATE crm.activity a
     SET links_version = a.links_version + 1
-    FROM jsonb_to_recordset(touched) AS t (org_id uuid, activity_id uuid)
+    FROM unnest(orgs, ids) AS t (org_id, activity_id)
     WHERE a.org_id = t.org_id AND a.activity_id = t.activity_id
         AND a.xmin <> pg_current_xact_id()::xid;
     RETURN NULL;

@@ -325,11 +325,6 @@ CREATE FUNCTION saleshub.stage_entered(deals jsonb) RETURNS void
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    UPDATE crm.stage_history h
-    SET left_at = greatest(h.entered_at, d.at)
-    FROM jsonb_to_recordset(deals) AS d (org_id uuid, deal_id uuid, at timestamptz)
-    WHERE h.org_id = d.org_id AND h.deal_id = d.deal_id AND h.left_at IS NULL;
-
     INSERT INTO crm.stage_history (org_id, deal_id, pipeline_id, stage_id, status, amount, currency,
                                    probability, close_date, owner_id, entered_at, actor_id)
     SELECT d.org_id, d.deal_id, d.pipeline_id, d.stage_id, d.status, d.amount, d.currency,
@@ -343,8 +338,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.stage_entered(jsonb) IS
-    'Closes the present stage interval of these deals and opens the next. They come as JSON because
-a statement on distributed tables cannot read a transition table.';
+    'Opens the stage interval that these deals are in now, where the one before ended. They come as JSON
+because a statement on distributed tables cannot read a transition table.';
 
 CREATE FUNCTION saleshub.deal_stage_entered() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -372,20 +367,31 @@ CREATE FUNCTION saleshub.deal_stage_changed() RETURNS trigger
 AS $$
 DECLARE
     deals jsonb;
+    orgs uuid[];
+    ids uuid[];
+    times timestamptz[];
 BEGIN
-    SELECT jsonb_agg(to_jsonb(n) || jsonb_build_object('at', coalesce(n.closed_at, now())))
-    INTO deals
+    SELECT jsonb_agg(to_jsonb(n) || jsonb_build_object('at', t.at)),
+           array_agg(n.org_id), array_agg(n.deal_id), array_agg(t.at)
+    INTO deals, orgs, ids, times
     FROM newrows n
-    JOIN oldrows o ON o.org_id = n.org_id AND o.deal_id = n.deal_id
+    JOIN oldrows o ON o.org_id = n.org_id AND o.deal_id = n.deal_id,
+    LATERAL (SELECT coalesce(n.closed_at, now()) AS at) t
     WHERE n.stage_id <> o.stage_id;
-    IF deals IS NOT NULL THEN
-        PERFORM saleshub.stage_entered(deals);
+    IF deals IS NULL THEN
+        RETURN NULL;
     END IF;
+    -- Arrays, of which the planner knows the length: one deal is found by index.
+    UPDATE crm.stage_history h
+    SET left_at = greatest(h.entered_at, d.at)
+    FROM unnest(orgs, ids, times) AS d (org_id, deal_id, at)
+    WHERE h.org_id = d.org_id AND h.deal_id = d.deal_id AND h.left_at IS NULL;
+    PERFORM saleshub.stage_entered(deals);
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.deal_stage_changed() IS
-    'Trigger: moves deals whose stage changed to the next stage interval.';
+    'Trigger: closes the stage interval of deals whose stage changed, and opens the next.';
 ALTER FUNCTION saleshub.deal_stage_changed() OWNER TO saleshub_owner;
 
 CREATE FUNCTION saleshub.deal_stage_schema() RETURNS jsonb
