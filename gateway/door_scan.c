@@ -3,22 +3,8 @@
  * are skipped in one go.
  */
 #include <string.h>
-#include <strings.h>
 
-#include "door_scan.h"
-
-static bool
-refuse(struct door_scan *scan, int status, const char *code, const char *detail)
-{
-	scan->fault = (struct door_fault){ status, code, detail };
-	return false;
-}
-
-static bool
-malformed(struct door_scan *scan, const char *detail)
-{
-	return refuse(scan, 400, "bad_request", detail);
-}
+#include "door_head.h"
 
 static bool
 is_digit(unsigned char c)
@@ -26,67 +12,48 @@ is_digit(unsigned char c)
 	return c >= '0' && c <= '9';
 }
 
-static bool
-is_alnum(unsigned char c)
+/* What a byte may be part of. */
+enum
 {
-	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+	TEXT = 1,	/* a header value or a chunk extension */
+	TARGET = 2, /* a request target */
+	TOKEN = 4	/* a header name (RFC 9110 5.6.2) */
+};
 
-/* RFC 9110 5.6.2 */
-static bool
-is_token(unsigned char c)
-{
-	return is_alnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
+static const uint8_t classes[256] = {
+	['\t'] = TEXT,
+	[' '] = TEXT,
+	['!'] = TEXT | TARGET | TOKEN,
+	['"'] = TEXT | TARGET,
+	['#'] = TEXT | TOKEN,
+	['$' ... '\''] = TEXT | TARGET | TOKEN,
+	['(' ... ')'] = TEXT | TARGET,
+	['*' ... '+'] = TEXT | TARGET | TOKEN,
+	[','] = TEXT | TARGET,
+	['-' ... '.'] = TEXT | TARGET | TOKEN,
+	['/'] = TEXT | TARGET,
+	['0' ... '9'] = TEXT | TARGET | TOKEN,
+	[':' ... '@'] = TEXT | TARGET,
+	['A' ... 'Z'] = TEXT | TARGET | TOKEN,
+	['[' ... ']'] = TEXT | TARGET,
+	['^' ... 'z'] = TEXT | TARGET | TOKEN,
+	['{'] = TEXT | TARGET,
+	['|'] = TEXT | TARGET | TOKEN,
+	['}'] = TEXT | TARGET,
+	['~'] = TEXT | TARGET | TOKEN,
+	[0x80 ... 0xff] = TEXT,
+};
 
-/* What a header value or a chunk extension may hold. */
 static bool
-is_text(unsigned char c)
+is(unsigned char c, uint8_t what)
 {
-	return c == '\t' || (c >= 0x20 && c != 0x7f);
+	return (classes[c] & what) != 0;
 }
 
 static char
 lower(unsigned char c)
 {
 	return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
-}
-
-static void
-message_end(struct door_scan *scan)
-{
-	const struct door_limits *limits = scan->limits;
-	uint64_t messages = scan->messages;
-
-	memset(scan, 0, sizeof *scan);
-	scan->limits = limits;
-	scan->messages = messages + 1;
-}
-
-/* Host or the authority of an absolute target: a name, an IPv4 or a bracketed IPv6, and a port. */
-static bool
-authority_valid(const char *base)
-{
-	size_t i = 0;
-
-	if (base[0] == '[')
-	{
-		i = strspn(base + 1, "0123456789abcdef:.") + 1;
-		if (i < 3 || base[i] != ']')
-			return false;
-		i++;
-	}
-	else
-	{
-		while (is_alnum(base[i]) || (base[i] && strchr("-._~", base[i])))
-			i++;
-		if (i == 0)
-			return false;
-	}
-	if (base[i] != ':')
-		return base[i] == 0;
-	i++;
-	return strspn(base + i, "0123456789") == strlen(base + i) && strlen(base + i) <= 5;
 }
 
 static bool
@@ -99,7 +66,7 @@ on_start(struct door_scan *scan, unsigned char c)
 	}
 	scan->state = DOOR_METHOD;
 	if (c < 'A' || c > 'Z')
-		return malformed(scan, "The request line does not begin with a method.");
+		return door_malformed(scan, "The request line does not begin with a method.");
 	scan->method[scan->position++] = c;
 	return true;
 }
@@ -108,7 +75,7 @@ static bool
 on_start_lf(struct door_scan *scan, unsigned char c)
 {
 	if (c != '\n')
-		return malformed(scan, "A bare CR stands before the request line.");
+		return door_malformed(scan, "A bare CR stands before the request line.");
 	scan->state = DOOR_START;
 	return true;
 }
@@ -123,12 +90,12 @@ on_method(struct door_scan *scan, unsigned char c)
 	if (c >= 'A' && c <= 'Z')
 	{
 		if (scan->position + 1 == sizeof scan->method)
-			return refuse(scan, 501, "not_implemented", "The method is not known.");
+			return door_refuse(scan, 501, "not_implemented", "The method is not known.");
 		scan->method[scan->position++] = c;
 		return true;
 	}
 	if (c != ' ')
-		return malformed(scan, "The method holds a character that is not allowed.");
+		return door_malformed(scan, "The method holds a character that is not allowed.");
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
 	{
 		if (strcmp(scan->method, known[i]) == 0)
@@ -138,7 +105,7 @@ on_method(struct door_scan *scan, unsigned char c)
 			return true;
 		}
 	}
-	return refuse(scan, 501, "not_implemented", "The method is not known.");
+	return door_refuse(scan, 501, "not_implemented", "The method is not known.");
 }
 
 static bool
@@ -153,7 +120,7 @@ on_target_first(struct door_scan *scan, unsigned char c)
 		scan->position = 1;
 	}
 	else
-		return malformed(scan, "The request target is not a path.");
+		return door_malformed(scan, "The request target is not a path.");
 	return true;
 }
 
@@ -167,7 +134,7 @@ on_scheme(struct door_scan *scan, unsigned char c)
 	if (scan->position == 4 && lower(c) == 's' && scan->target == 5)
 		return true;
 	if (lower(c) != scheme[scan->position])
-		return malformed(scan, "The request target is not a path.");
+		return door_malformed(scan, "The request target is not a path.");
 	scan->position++;
 	if (scheme[scan->position] == 0)
 	{
@@ -186,15 +153,15 @@ on_target_host(struct door_scan *scan, unsigned char c)
 	if (c == '/' || c == '?' || c == ' ')
 	{
 		scan->authority[scan->position] = 0;
-		if (!authority_valid(scan->authority))
-			return malformed(scan, "The host of the request target is not valid.");
+		if (!door_authority_valid(scan->authority))
+			return door_malformed(scan, "The host of the request target is not valid.");
 		if (c == ' ')
 			return target_end(scan);
 		scan->state = DOOR_TARGET;
 		return true;
 	}
 	if (scan->position + 1 == sizeof scan->authority)
-		return malformed(scan, "The host of the request target is too long.");
+		return door_malformed(scan, "The host of the request target is too long.");
 	scan->authority[scan->position++] = lower(c);
 	return true;
 }
@@ -204,10 +171,10 @@ on_target(struct door_scan *scan, unsigned char c)
 {
 	if (c == ' ')
 		return target_end(scan);
-	if (c <= 0x20 || c >= 0x7f || c == '#')
-		return malformed(scan, "The request target holds a character that is not allowed.");
+	if (!is(c, TARGET))
+		return door_malformed(scan, "The request target holds a character that is not allowed.");
 	if (++scan->target > scan->limits->target)
-		return refuse(scan, 414, "uri_too_long", "The request target is too long.");
+		return door_refuse(scan, 414, "uri_too_long", "The request target is too long.");
 	return true;
 }
 
@@ -227,15 +194,15 @@ on_version(struct door_scan *scan, unsigned char c)
 	if (scan->position < 8)
 	{
 		if (form[scan->position] == '0' ? !is_digit(c) : c != form[scan->position])
-			return malformed(scan, "The request line does not end with an HTTP version.");
+			return door_malformed(scan, "The request line does not end with an HTTP version.");
 		scan->version[scan->position++] = c;
 		return true;
 	}
 	if (c != '\r')
-		return malformed(scan, "The request line does not end after the HTTP version.");
+		return door_malformed(scan, "The request line does not end after the HTTP version.");
 	scan->http10 = strcmp(scan->version, "HTTP/1.0") == 0;
 	if (!scan->http10 && strcmp(scan->version, "HTTP/1.1") != 0)
-		return refuse(scan, 505, "version_not_supported", "Use HTTP/1.1.");
+		return door_refuse(scan, 505, "version_not_supported", "Use HTTP/1.1.");
 	scan->state = DOOR_LINE_LF;
 	return true;
 }
@@ -244,7 +211,7 @@ static bool
 on_line_lf(struct door_scan *scan, unsigned char c)
 {
 	if (c != '\n')
-		return malformed(scan, "A bare CR stands in the request head.");
+		return door_malformed(scan, "A bare CR stands in the request head.");
 	scan->state = DOOR_FIELD;
 	return true;
 }
@@ -259,11 +226,11 @@ on_field(struct door_scan *scan, unsigned char c)
 		return true;
 	}
 	if (c == ' ' || c == '\t')
-		return malformed(scan, "A header line begins with a space.");
-	if (!is_token(c))
-		return malformed(scan, "A header name holds a character that is not allowed.");
+		return door_malformed(scan, "A header line begins with a space.");
+	if (!is(c, TOKEN))
+		return door_malformed(scan, "A header name holds a character that is not allowed.");
 	if (++scan->headers > scan->limits->headers)
-		return refuse(scan, 431, "head_too_large", "The request has too many headers.");
+		return door_refuse(scan, 431, "head_too_large", "The request has too many headers.");
 	scan->state = DOOR_NAME_REST;
 	scan->name[0] = lower(c);
 	scan->name_len = 1;
@@ -277,17 +244,16 @@ on_name(struct door_scan *scan, unsigned char c)
 	if (c == ':')
 	{
 		scan->state = DOOR_VALUE_REST;
+		scan->matters = door_name_matters(scan);
 		return true;
 	}
-	if (!is_token(c))
-		return malformed(scan, "A header name holds a character that is not allowed.");
+	if (!is(c, TOKEN))
+		return door_malformed(scan, "A header name holds a character that is not allowed.");
 	/* a name that does not fit is none of those that matter: its length says so */
 	if (scan->name_len < sizeof scan->name)
 		scan->name[scan->name_len++] = lower(c);
 	return true;
 }
-
-static bool field_end(struct door_scan *scan);
 
 static bool
 on_value(struct door_scan *scan, unsigned char c)
@@ -297,8 +263,8 @@ on_value(struct door_scan *scan, unsigned char c)
 		scan->state = DOOR_VALUE_LF;
 		return true;
 	}
-	if (!is_text(c))
-		return malformed(scan, "A header value holds a control character.");
+	if (!is(c, TEXT))
+		return door_malformed(scan, "A header value holds a control character.");
 	if (scan->value_len == 0 && (c == ' ' || c == '\t'))
 		return true;
 	if (scan->value_len < sizeof scan->value)
@@ -311,178 +277,19 @@ static bool
 on_value_lf(struct door_scan *scan, unsigned char c)
 {
 	if (c != '\n')
-		return malformed(scan, "A bare CR stands in a header value.");
+		return door_malformed(scan, "A bare CR stands in a header value.");
 	scan->state = DOOR_FIELD;
-	return field_end(scan);
-}
-
-static bool
-name_is(const struct door_scan *scan, const char *name)
-{
-	return scan->name_len == strlen(name) && memcmp(scan->name, name, scan->name_len) == 0;
-}
-
-static bool
-value_is(const struct door_scan *scan, const char *value)
-{
-	return scan->value_len == strlen(value) &&
-		   strncasecmp(scan->value, value, scan->value_len) == 0;
-}
-
-/* Is token one of the comma separated words of the value? */
-static bool
-value_lists(const struct door_scan *scan, const char *token)
-{
-	const char *at = scan->value, *end = at + scan->value_len;
-
-	while (at < end)
-	{
-		const char *stop = memchr(at, ',', end - at);
-		size_t len;
-
-		if (!stop)
-			stop = end;
-		while (at < stop && (*at == ' ' || *at == '\t'))
-			at++;
-		len = stop - at;
-		while (len > 0 && (at[len - 1] == ' ' || at[len - 1] == '\t'))
-			len--;
-		if (len == strlen(token) && strncasecmp(at, token, len) == 0)
-			return true;
-		at = stop + 1;
-	}
-	return false;
-}
-
-static bool
-field_host(struct door_scan *scan)
-{
-	if (scan->hosts++ > 0)
-		return malformed(scan, "The request has several Host headers.");
-	if (scan->value_len >= sizeof scan->host)
-		return malformed(scan, "The Host header is too long.");
-	for (size_t i = 0; i < scan->value_len; i++)
-		scan->host[i] = lower(scan->value[i]);
-	scan->host[scan->value_len] = 0;
-	if (!authority_valid(scan->host))
-		return malformed(scan, "The Host header is not valid.");
-	return true;
-}
-
-static bool
-field_length(struct door_scan *scan)
-{
-	if (scan->has_length)
-		return malformed(scan, "The request has several Content-Length headers.");
-	scan->has_length = true;
-	if (scan->value_len == 0)
-		return malformed(scan, "Content-Length is not a number.");
-	for (size_t i = 0; i < scan->value_len; i++)
-	{
-		if (!is_digit(scan->value[i]))
-			return malformed(scan, "Content-Length is not a number.");
-	}
-	if (scan->value_len > 19)
-		return malformed(scan, "Content-Length has too many digits.");
-	for (size_t i = 0; i < scan->value_len; i++)
-		scan->length = scan->length * 10 + (scan->value[i] - '0');
-	return true;
-}
-
-static bool
-field_encoding(struct door_scan *scan)
-{
-	if (scan->chunked || !value_is(scan, "chunked"))
-		return malformed(scan, "Transfer-Encoding is not exactly chunked.");
-	scan->chunked = true;
-	return true;
-}
-
-/* A header line is complete. */
-static bool
-field_end(struct door_scan *scan)
-{
-	static const char *const framing[] = { "host",	  "content-length", "transfer-encoding",
-										   "upgrade", "connection",		"expect" };
-	bool matters = false;
-
-	for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
-		matters = matters || name_is(scan, framing[i]);
-	if (!matters)
-		return true;
-	if (scan->trailer)
-		return malformed(scan, "A trailer names a header that belongs to the head.");
-	if (scan->value_len > sizeof scan->value)
-		return malformed(scan, "A header of the connection is too long.");
-	while (scan->value_len > 0 && strchr(" \t", scan->value[scan->value_len - 1]))
-		scan->value_len--;
-	if (name_is(scan, "host"))
-		return field_host(scan);
-	if (name_is(scan, "content-length"))
-		return field_length(scan);
-	if (name_is(scan, "transfer-encoding"))
-		return field_encoding(scan);
-	if (name_is(scan, "upgrade") && value_is(scan, "websocket"))
-		scan->upgrade = true;
-	if (name_is(scan, "connection") && value_lists(scan, "upgrade"))
-		scan->connection_upgrade = true;
-	return true;
-}
-
-/* The head is complete: what follows? */
-static bool
-head_end(struct door_scan *scan)
-{
-	if (scan->hosts == 0 && !scan->http10)
-		return malformed(scan, "The request has no Host header.");
-	if (scan->authority[0] && strcmp(scan->authority, scan->host) != 0)
-		return malformed(scan, "The Host header is not the host of the request target.");
-	if (scan->has_length && scan->chunked)
-		return malformed(scan, "The request has Content-Length and Transfer-Encoding.");
-	if (scan->chunked && scan->http10)
-		return malformed(scan, "HTTP/1.0 has no Transfer-Encoding.");
-	if (scan->length > scan->limits->body)
-		return refuse(scan, 413, "too_large", "The request body is too large.");
-	if (scan->upgrade && scan->connection_upgrade)
-	{
-		if (scan->chunked || scan->length > 0)
-			return malformed(scan, "A websocket handshake has no body.");
-		scan->state = DOOR_UPGRADE;
-		return true;
-	}
-	if (scan->chunked)
-	{
-		scan->state = DOOR_SIZE_FIRST;
-		scan->headers = 0;
-	}
-	else if (scan->length > 0)
-	{
-		scan->state = DOOR_BODY;
-		scan->left = scan->length;
-	}
-	else
-	{
-		bool last = !scan->has_length && scan->method[0] == 'P';
-
-		message_end(scan);
-		/*
-		 * POST, PUT or PATCH without a length has no body by the standard, but what follows may
-		 * be meant, or be taken elsewhere, as one.
-		 */
-		if (last)
-			scan->state = DOOR_END;
-	}
-	return true;
+	return door_field_end(scan);
 }
 
 static bool
 on_head_lf(struct door_scan *scan, unsigned char c)
 {
 	if (c != '\n')
-		return malformed(scan, "A bare CR stands in the request head.");
+		return door_malformed(scan, "A bare CR stands in the request head.");
 	if (!scan->trailer)
-		return head_end(scan);
-	message_end(scan);
+		return door_head_end(scan);
+	door_message_end(scan);
 	return true;
 }
 
@@ -510,12 +317,12 @@ on_size_first(struct door_scan *scan, unsigned char c)
 	else if (lower(c) >= 'a' && lower(c) <= 'f')
 		digit = lower(c) - 'a' + 10;
 	else
-		return malformed(scan, "A chunk size is not a hexadecimal number.");
+		return door_malformed(scan, "A chunk size is not a hexadecimal number.");
 	if (++scan->position > 16)
-		return malformed(scan, "A chunk size has too many digits.");
+		return door_malformed(scan, "A chunk size has too many digits.");
 	scan->chunk = scan->chunk * 16 + digit;
 	if (scan->chunk > scan->limits->body - scan->body)
-		return refuse(scan, 413, "too_large", "The request body is too large.");
+		return door_refuse(scan, 413, "too_large", "The request body is too large.");
 	scan->state = DOOR_SIZE;
 	return true;
 }
@@ -528,10 +335,10 @@ on_extension(struct door_scan *scan, unsigned char c)
 		scan->state = DOOR_SIZE_LF;
 		return true;
 	}
-	if (!is_text(c))
-		return malformed(scan, "A chunk extension holds a control character.");
+	if (!is(c, TEXT))
+		return door_malformed(scan, "A chunk extension holds a control character.");
 	if (++scan->extensions > DOOR_EXTENSIONS)
-		return refuse(scan, 413, "too_large", "The chunk extensions are too long.");
+		return door_refuse(scan, 413, "too_large", "The chunk extensions are too long.");
 	return true;
 }
 
@@ -539,7 +346,7 @@ static bool
 on_size_lf(struct door_scan *scan, unsigned char c)
 {
 	if (c != '\n')
-		return malformed(scan, "A bare CR stands in a chunk header.");
+		return door_malformed(scan, "A bare CR stands in a chunk header.");
 	scan->position = 0;
 	if (scan->chunk == 0)
 	{
@@ -557,7 +364,7 @@ static bool
 on_data_cr(struct door_scan *scan, unsigned char c)
 {
 	if (c != '\r')
-		return malformed(scan, "A chunk is longer than its size.");
+		return door_malformed(scan, "A chunk is longer than its size.");
 	scan->state = DOOR_DATA_LF;
 	return true;
 }
@@ -566,7 +373,7 @@ static bool
 on_data_lf(struct door_scan *scan, unsigned char c)
 {
 	if (c != '\n')
-		return malformed(scan, "A chunk is longer than its size.");
+		return door_malformed(scan, "A chunk is longer than its size.");
 	scan->state = DOOR_SIZE_FIRST;
 	return true;
 }
@@ -575,14 +382,14 @@ static bool
 on_upgrade(struct door_scan *scan, unsigned char c)
 {
 	(void) c;
-	return malformed(scan, "Bytes follow a websocket handshake before its answer.");
+	return door_malformed(scan, "Bytes follow a websocket handshake before its answer.");
 }
 
 static bool
 on_end(struct door_scan *scan, unsigned char c)
 {
 	(void) c;
-	return malformed(scan, "Bytes follow a request that has no Content-Length.");
+	return door_malformed(scan, "Bytes follow a request that has no Content-Length.");
 }
 
 static bool (*const steps[])(struct door_scan *scan, unsigned char c) = {
@@ -613,8 +420,34 @@ skip(struct door_scan *scan, size_t len)
 		if (scan->state == DOOR_DATA)
 			scan->state = DOOR_DATA_CR;
 		else
-			message_end(scan);
+			door_message_end(scan);
 	}
+	return n;
+}
+
+/*
+ * The longest parts of a head, a value that does not matter and the target, are taken in one go;
+ * whatever is not plain is left to the state's function. Returns how many bytes were taken.
+ */
+static size_t
+plain(struct door_scan *scan, const char *base, size_t len)
+{
+	bool target = scan->state == DOOR_TARGET;
+	size_t room = scan->limits->head - scan->head;
+	size_t n = 0;
+
+	if (scan->trailer || !(target || (scan->state == DOOR_VALUE_REST && !scan->matters)))
+		return 0;
+	if (target && room > scan->limits->target - scan->target)
+		room = scan->limits->target - scan->target;
+	if (len > room)
+		len = room;
+	while (n < len && is(base[n], target ? TARGET : TEXT))
+		n++;
+	if (target)
+		scan->target += n;
+	scan->head += n;
+	scan->message += n;
 	return n;
 }
 
@@ -627,11 +460,11 @@ within_limits(struct door_scan *scan)
 	if (scan->trailer)
 	{
 		if (++scan->extensions > DOOR_EXTENSIONS)
-			return refuse(scan, 431, "head_too_large", "The trailers are too long.");
+			return door_refuse(scan, 431, "head_too_large", "The trailers are too long.");
 		return true;
 	}
 	if (++scan->head > scan->limits->head)
-		return refuse(scan, 431, "head_too_large", "The request head is too large.");
+		return door_refuse(scan, 431, "head_too_large", "The request head is too large.");
 	return true;
 }
 
@@ -647,6 +480,9 @@ door_scan(struct door_scan *scan, const char *base, size_t len)
 			at += skip(scan, len - at);
 			continue;
 		}
+		at += plain(scan, base + at, len - at);
+		if (at == len)
+			break;
 		scan->message++;
 		if (within_limits(scan))
 			steps[scan->state](scan, base[at]);

@@ -77,6 +77,7 @@ struct door_scan
 	uint64_t length; /* declared by Content-Length */
 	uint64_t chunk;	 /* size being read */
 	int headers, hosts;
+	bool matters; /* the header being read */
 	bool http10, trailer, has_length, chunked, upgrade, connection_upgrade;
 	char method[8];
 	char version[9];

@@ -1,0 +1,18 @@
+/* The part of the request check that knows what headers mean; for the state machine only. */
+#pragma once
+
+#include "door_scan.h"
+
+/* Both set the fault and return false. */
+bool door_refuse(struct door_scan *scan, int status, const char *code, const char *detail);
+bool door_malformed(struct door_scan *scan, const char *detail);
+
+/* A host with or without port, lower case. */
+bool door_authority_valid(const char *base);
+/* Is the header whose name was read one that decides about framing? */
+bool door_name_matters(const struct door_scan *scan);
+/* A header line is complete; the head is: what follows? False: the fault is set. */
+bool door_field_end(struct door_scan *scan);
+bool door_head_end(struct door_scan *scan);
+/* The message is complete, the next one may begin. */
+void door_message_end(struct door_scan *scan);
