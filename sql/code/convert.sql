@@ -113,7 +113,11 @@ BEGIN
             jsonb_build_object('code', 'invalid_body', 'errors', faults));
     END IF;
     RETURN jsonb_strip_nulls(jsonb_build_object(
-        'company', company.wanted, 'contact', contact.wanted, 'deal', money.wanted,
+        'company', company.wanted, 'contact', contact.wanted,
+        -- whether the usual currency is said or not makes no other wish
+        'deal', CASE WHEN money.wanted ? 'amount'
+                     THEN jsonb_build_object('currency', saleshub.org_currency(saleshub.org_id())) ELSE '{}' END
+                || money.wanted,
         'owner', opts -> 'owner', 'key', opts -> 'key'));
 END
 $$;
