@@ -1,11 +1,14 @@
 /*
  * Smooth weighted round robin, and the memory of it within a transaction.
  *
- * An INSERT of many leads reads the state of its pool once, under the lock of the pool's row,
- * counts on in memory and writes the state back when the statement ends. The memory follows
- * subtransactions: each one that touches it works on a copy of its own, which replaces that of
- * its parent when it commits and vanishes when it aborts, as its rows do. So a turn is taken
- * exactly when the lead that took it exists.
+ * The first lead of a transaction reads the state of its pool under the lock of the pool's row.
+ * From then on the state is in memory, and is written once, just before the commit: a row that a
+ * transaction updates again and again leaves a chain of versions that every reader must follow.
+ * Who is in the pool, and eligible, is read anew by every statement.
+ *
+ * The memory follows subtransactions: each one that touches it works on a copy of its own, which
+ * replaces that of its parent when it commits and vanishes when it aborts, as its rows do. So a
+ * turn is taken exactly when the lead that took it exists.
  */
 #include "postgres.h"
 
@@ -28,7 +31,15 @@ struct route_level
 	int entry_size;
 };
 
+struct kept_reason
+{
+	struct kept_reason *next;
+	struct route_reason reason;
+};
+
 static struct route_level *top = NULL;
+static MemoryContext reason_context = NULL;
+static struct kept_reason *reasons = NULL;
 
 /* Whether a comes before b: more owed, else longer without a lead, else the smaller id. */
 static bool
@@ -87,6 +98,57 @@ drop_top(void)
 	top = level->parent;
 	MemoryContextDelete(level->context);
 	pfree(level);
+	if (!top && reason_context)
+	{
+		MemoryContextDelete(reason_context);
+		reason_context = NULL;
+		reasons = NULL;
+	}
+}
+
+static void
+append_entries(struct route_level *level, const struct route_entry *entries, int count)
+{
+	int needed = level->entry_count + count;
+
+	if (needed > level->entry_size)
+	{
+		Size size;
+
+		level->entry_size = Max(Max(level->entry_size * 2, 16), needed);
+		size = level->entry_size * sizeof(*entries);
+		level->entries = level->entries ? repalloc_huge(level->entries, size) :
+										  MemoryContextAllocHuge(level->context, size);
+	}
+	memcpy(level->entries + level->entry_count, entries, count * sizeof(*entries));
+	level->entry_count = needed;
+}
+
+static void
+forget_pools(struct route_level *level)
+{
+	for (int i = 0; i < level->pool_count; i++)
+	{
+		pfree(level->pools[i]->members);
+		pfree(level->pools[i]);
+	}
+	if (level->pools)
+		pfree(level->pools);
+	level->pools = NULL;
+	level->pool_count = 0;
+}
+
+/* Let a level begin with what another one keeps. */
+static void
+copy_pools(struct route_level *level, const struct route_level *from)
+{
+	MemoryContext before = MemoryContextSwitchTo(level->context);
+
+	if (from->pool_count > 0)
+		level->pools = palloc(from->pool_count * sizeof(*level->pools));
+	for (int i = 0; i < from->pool_count; i++)
+		level->pools[level->pool_count++] = copy_pool(from->pools[i]);
+	MemoryContextSwitchTo(before);
 }
 
 /* The subtransaction committed: what it keeps replaces or becomes what its parent keeps. */
@@ -95,22 +157,14 @@ merge_top(int nest)
 {
 	struct route_level *level = top;
 	struct route_level *parent = level->parent;
-	struct route_entry *all;
 
 	level->nest = nest - 1;
 	if (!parent || parent->nest < nest - 1)
 		return;
-	all = MemoryContextAlloc(level->context,
-							 Max(parent->entry_count + level->entry_count, 1) * sizeof(*all));
-	memcpy(all, parent->entries, parent->entry_count * sizeof(*all));
-	memcpy(all + parent->entry_count, level->entries, level->entry_count * sizeof(*all));
-	level->entries = all;
-	level->entry_count += parent->entry_count;
-	level->entry_size = level->entry_count;
-	/* Reasons and excuses that the copies point to. */
-	MemoryContextSetParent(parent->context, level->context);
-	level->parent = parent->parent;
-	pfree(parent);
+	forget_pools(parent);
+	copy_pools(parent, level);
+	append_entries(parent, level->entries, level->entry_count);
+	drop_top();
 }
 
 static void
@@ -126,30 +180,23 @@ on_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId pa
 }
 
 static void
-check_all_written(void)
-{
-	for (int i = 0; top && i < top->pool_count; i++)
-		if (top->pools[i]->dirty)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("leads were routed but whose turn it is was not written"),
-					 errhint("Enable trigger \"lead_30_route_flush\" of table crm.lead.")));
-}
-
-static void
 on_transaction(XactEvent event, void *arg)
 {
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			check_all_written();
+			for (int i = 0; top && i < top->pool_count; i++)
+				if (top->pools[i]->dirty)
+					sh_route_write(top->pools[i]);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			/* The memory goes with the transaction's context. */
 			top = NULL;
+			reason_context = NULL;
+			reasons = NULL;
 			break;
 		default:
 			break;
@@ -174,7 +221,6 @@ level_here(void)
 {
 	int nest = GetCurrentTransactionNestLevel();
 	struct route_level *level;
-	MemoryContext before;
 
 	if (top && top->nest == nest)
 		return top;
@@ -184,14 +230,8 @@ level_here(void)
 		AllocSetContextCreate(TopTransactionContext, "saleshub routing", ALLOCSET_SMALL_SIZES);
 	level->nest = nest;
 	level->parent = top;
-	before = MemoryContextSwitchTo(level->context);
-	if (top && top->pool_count > 0)
-	{
-		level->pools = palloc(top->pool_count * sizeof(*level->pools));
-		for (int i = 0; i < top->pool_count; i++)
-			level->pools[level->pool_count++] = copy_pool(top->pools[i]);
-	}
-	MemoryContextSwitchTo(before);
+	if (top)
+		copy_pools(level, top);
 	top = level;
 	return level;
 }
@@ -205,46 +245,123 @@ sh_route_kept(const pg_uuid_t *org)
 		return NULL;
 	level = level_here();
 	for (int i = 0; i < level->pool_count; i++)
-		if (memcmp(&level->pools[i]->org, org, UUID_LEN) == 0)
+		if (level->pools[i]->fresh && memcmp(&level->pools[i]->org, org, UUID_LEN) == 0)
 			return level->pools[i];
 	return NULL;
 }
 
+/* What is kept of this pool, in use or not. */
+static struct route_pool **
+find_pool(struct route_level *level, const pg_uuid_t *id)
+{
+	for (int i = 0; level && i < level->pool_count; i++)
+		if (memcmp(&level->pools[i]->reason->pool, id, UUID_LEN) == 0)
+			return &level->pools[i];
+	return NULL;
+}
+
+static void
+carry_member(struct route_member *member, const struct route_pool *from)
+{
+	for (int i = 0; i < from->count; i++)
+	{
+		const struct route_member *kept = &from->members[i];
+
+		if (memcmp(&kept->member, &member->member, UUID_LEN) != 0)
+			continue;
+		member->current = member->excluded ? 0 : kept->current;
+		member->last_turn = kept->last_turn;
+		member->assigned = kept->assigned;
+		member->dirty = true;
+		return;
+	}
+}
+
+void
+sh_route_carry(struct route_pool *pool)
+{
+	struct route_pool **kept = find_pool(top, &pool->reason->pool);
+
+	if (!kept)
+		return;
+	pool->turn = (*kept)->turn;
+	pool->dirty |= (*kept)->dirty;
+	for (int i = 0; i < pool->count; i++)
+		carry_member(&pool->members[i], *kept);
+}
+
+static bool
+same_reason(const struct route_reason *a, const struct route_reason *b)
+{
+	if ((a->rule == NULL) != (b->rule == NULL) || (a->rule && strcmp(a->rule, b->rule) != 0))
+		return false;
+	return memcmp(&a->pool, &b->pool, UUID_LEN) == 0 &&
+		   VARSIZE(a->candidates) == VARSIZE(b->candidates) &&
+		   memcmp(a->candidates, b->candidates, VARSIZE(a->candidates)) == 0;
+}
+
+/*
+ * The reason, kept as long as anything is. Entries of any level may point to it, and there are
+ * few different ones, however many statements a transaction has.
+ */
+static const struct route_reason *
+intern_reason(const struct route_reason *reason)
+{
+	struct kept_reason *kept = reasons;
+	MemoryContext before;
+
+	while (kept && !same_reason(&kept->reason, reason))
+		kept = kept->next;
+	if (kept)
+		return &kept->reason;
+	if (!reason_context)
+		reason_context = AllocSetContextCreate(
+			TopTransactionContext, "saleshub routing reasons", ALLOCSET_SMALL_SIZES);
+	before = MemoryContextSwitchTo(reason_context);
+	kept = palloc(sizeof(*kept));
+	kept->reason = *reason;
+	if (reason->rule)
+		kept->reason.rule = pstrdup(reason->rule);
+	kept->reason.candidates = DatumGetJsonbPCopy(JsonbPGetDatum(reason->candidates));
+	kept->next = reasons;
+	reasons = kept;
+	MemoryContextSwitchTo(before);
+	return &kept->reason;
+}
+
 struct route_pool *
-sh_route_keep(const struct route_pool *pool)
+sh_route_keep(struct route_pool *pool)
 {
 	struct route_level *level = level_here();
+	struct route_pool **place = find_pool(level, &pool->reason->pool);
 	MemoryContext before = MemoryContextSwitchTo(level->context);
-	Size size = (level->pool_count + 1) * sizeof(*level->pools);
-	struct route_pool *copy = copy_pool(pool);
-	struct route_reason *reason = palloc(sizeof(*reason));
+	struct route_pool *copy;
 
-	*reason = *pool->reason;
-	if (reason->rule)
-		reason->rule = pstrdup(reason->rule);
-	reason->candidates = DatumGetJsonbPCopy(JsonbPGetDatum(reason->candidates));
-	copy->reason = reason;
-	level->pools = level->pools ? repalloc(level->pools, size) : palloc(size);
-	level->pools[level->pool_count++] = copy;
+	sh_route_carry(pool);
+	copy = copy_pool(pool);
+	if (place)
+	{
+		pfree((*place)->members);
+		pfree(*place);
+	}
+	else
+	{
+		Size size = (level->pool_count + 1) * sizeof(*level->pools);
+
+		level->pools = level->pools ? repalloc(level->pools, size) : palloc(size);
+		place = &level->pools[level->pool_count++];
+	}
+	*place = copy;
 	MemoryContextSwitchTo(before);
+	copy->reason = intern_reason(pool->reason);
+	copy->fresh = true;
 	return copy;
 }
 
 void
 sh_route_note(const struct route_entry *entry)
 {
-	struct route_level *level = level_here();
-
-	if (level->entry_count == level->entry_size)
-	{
-		Size size;
-
-		level->entry_size = Max(level->entry_size * 2, 16);
-		size = level->entry_size * sizeof(*entry);
-		level->entries = level->entries ? repalloc_huge(level->entries, size) :
-										  MemoryContextAllocHuge(level->context, size);
-	}
-	level->entries[level->entry_count++] = *entry;
+	append_entries(level_here(), entry, 1);
 }
 
 /* Only the level of the current (sub)transaction: its statement wrote to no other. */
@@ -252,15 +369,6 @@ static struct route_level *
 own_level(void)
 {
 	return top && top->nest == GetCurrentTransactionNestLevel() ? top : NULL;
-}
-
-int
-sh_route_kept_pools(struct route_pool ***pools)
-{
-	struct route_level *level = own_level();
-
-	*pools = level ? level->pools : NULL;
-	return level ? level->pool_count : 0;
 }
 
 int
@@ -273,18 +381,13 @@ sh_route_noted(struct route_entry **entries)
 }
 
 void
-sh_route_flushed(int left)
+sh_route_logged(int left)
 {
 	struct route_level *level = own_level();
 
 	if (!level)
 		return;
-	if (left == 0 && !level->parent)
-	{
-		drop_top();
-		return;
-	}
 	level->entry_count = left;
-	level->pool_count = 0;
-	level->pools = NULL;
+	for (int i = 0; i < level->pool_count; i++)
+		level->pools[i]->fresh = false;
 }

@@ -32,6 +32,7 @@ struct route_pool
 	struct route_member *members; /* sorted by id */
 	const struct route_reason *reason;
 	bool dirty;
+	bool fresh; /* read by the statement under way */
 };
 
 /* A lead that was routed by a statement under way. */
@@ -44,25 +45,27 @@ struct route_entry
 	const struct route_reason *reason;
 };
 
-/* route.c: arithmetic, and the state that a transaction has not yet written */
+/* route.c: arithmetic, and the state that a transaction writes when it commits */
 
 /* The member whose turn it is, having taken it; -1 when nobody is eligible. */
 extern int sh_route_pick(struct route_pool *pool);
-/* The kept state of an organisation's pool, NULL when it must be read. */
+/* The pool of an organisation as this statement keeps it, NULL when it must be read. */
 extern struct route_pool *sh_route_kept(const pg_uuid_t *org);
-/* Keep a copy of the state until it is flushed; the copy. */
-extern struct route_pool *sh_route_keep(const struct route_pool *pool);
+/* Let a pool just read count on from what this transaction did and has not yet written. */
+extern void sh_route_carry(struct route_pool *pool);
+/* Carry, and keep a copy that is written at commit; the copy. */
+extern struct route_pool *sh_route_keep(struct route_pool *pool);
 extern void sh_route_note(const struct route_entry *entry);
-/* What this (sub)transaction keeps. */
-extern int sh_route_kept_pools(struct route_pool ***pools);
+/* The entries that this (sub)transaction noted. */
 extern int sh_route_noted(struct route_entry **entries);
-/* All pools are written: forget them, and the entries but the first left ones. */
-extern void sh_route_flushed(int left);
+/* A statement ended: forget the entries but the first left ones, and read the pools anew. */
+extern void sh_route_logged(int left);
 
 /* route_pool.c: reading and writing the tables */
 
 /* Read the active pool; with its row locked unless it is only looked at. In this context. */
 extern struct route_pool *sh_route_read(const pg_uuid_t *org, bool lock);
+/* Write the state; also without a snapshot, before a commit. */
 extern void sh_route_write(const struct route_pool *pool);
 /* Entries that share one reason. */
 extern void sh_route_log(const struct route_entry *entries, int count);

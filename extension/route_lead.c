@@ -17,7 +17,7 @@
 #include "score.h"
 
 PG_FUNCTION_INFO_V1(sh_lead_route);
-PG_FUNCTION_INFO_V1(sh_lead_route_flush);
+PG_FUNCTION_INFO_V1(sh_lead_route_log);
 PG_FUNCTION_INFO_V1(sh_lead_route_call);
 
 static int
@@ -175,26 +175,21 @@ log_entries(const struct route_entry *entries, int count)
 		}
 }
 
-/* AFTER INSERT, for each statement, NEW TABLE newrows: write down whose turn it is now. */
+/* AFTER INSERT, for each statement, NEW TABLE newrows: log who got the new leads. */
 Datum
-sh_lead_route_flush(PG_FUNCTION_ARGS)
+sh_lead_route_log(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	struct route_entry *entries;
-	struct route_pool **pools;
 	int count;
 	int left;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !trigger->tg_newtable)
-		elog(ERROR, "saleshub.lead_route_flush must be a trigger with a transition table");
-	count = sh_route_kept_pools(&pools);
-	for (int i = 0; i < count; i++)
-		if (pools[i]->dirty)
-			sh_route_write(pools[i]);
+		elog(ERROR, "saleshub.lead_route_log must be a trigger with a transition table");
 	count = sh_route_noted(&entries);
 	left = count > 0 ? part_inserted(trigger, entries, count) : 0;
 	log_entries(entries + left, count - left);
-	sh_route_flushed(left);
+	sh_route_logged(left);
 	return PointerGetDatum(NULL);
 }
 
@@ -280,7 +275,7 @@ sh_lead_route_call(PG_FUNCTION_ARGS)
 	pg_uuid_t *lead = PG_GETARG_UUID_P(0);
 	bool dry_run = PG_GETARG_BOOL(1);
 	struct route_entry entry;
-	struct route_pool *kept = NULL;
+	struct route_entry *noted;
 	struct route_pool *pool;
 	bool converted = false;
 	pg_uuid_t org;
@@ -296,18 +291,16 @@ sh_lead_route_call(PG_FUNCTION_ARGS)
 		sh_score_share_rules(&org);
 		check_may_route(find_lead(lead, true, &converted), converted);
 	}
-	/* Amidst an INSERT of leads, that statement counts on from here and writes the state. */
-	if (!dry_run)
-		kept = sh_route_kept(&org);
-	pool = kept ? kept : sh_route_read(&org, !dry_run);
+	pool = dry_run ? sh_route_read(&org, false) : pool_of(&org);
+	if (dry_run)
+		sh_route_carry(pool);
 	assign(pool, lead, &entry);
 	if (dry_run)
 		PG_RETURN_JSONB_P(answer(&entry));
 
-	if (!kept && pool->dirty)
-		sh_route_write(pool);
 	if (entry.assigned)
 		set_owner(&org, &entry);
 	sh_route_log(&entry, 1);
+	sh_route_logged(sh_route_noted(&noted));
 	PG_RETURN_JSONB_P(answer(&entry));
 }

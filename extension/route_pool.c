@@ -6,6 +6,7 @@
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 
 #include "route.h"
 #include "saleshub.h"
@@ -200,12 +201,14 @@ sh_route_write(const struct route_pool *pool)
 	struct sh_identity identity;
 
 	changed_members(pool, &values[3]);
+	PushActiveSnapshot(GetTransactionSnapshot());
 	sh_owner_enter(&identity);
 	SPI_connect();
 	if (SPI_execute_plan(sh_plan(sql, 7, types), values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write the state of a pool");
 	SPI_finish();
 	sh_owner_leave(&identity);
+	PopActiveSnapshot();
 }
 
 void
