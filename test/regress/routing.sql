@@ -184,6 +184,32 @@ SELECT pg_temp.failure($$SELECT crm.lead_route('00000000-0000-0000-0000-00000000
 SELECT pg_temp.failure(format('SELECT crm.lead_convert(%L)', :'lead'));
 SELECT pg_temp.failure(format('SELECT crm.lead_route(%L)', :'lead'));
 
+-- Within one transaction: the state counts on in memory, the members are read by every statement.
+UPDATE crm.routing_pool_member SET weight = CASE (SELECT name FROM crm.member m WHERE m.member_id = routing_pool_member.member_id)
+    WHEN 'five' THEN 5 WHEN 'three' THEN 3 ELSE 2 END;
+SELECT turn AS before FROM crm.routing_pool \gset
+BEGIN;
+SELECT length(pg_temp.turns(1, 'in' || i)) > 0 AS turn FROM generate_series(1, 3) i;
+UPDATE crm.routing_pool_member SET active = false WHERE weight <> 2;
+SELECT pg_temp.turns(2, 'two only');
+SAVEPOINT s;
+UPDATE crm.routing_pool_member SET active = true;
+SELECT pg_temp.turns(4, 'undone') ~ 'five' AS five_is_back;
+ROLLBACK TO s;
+SELECT crm.lead_route(lead_id, true) ->> 'owner_id' = owner_id::text AS same_as_next
+  FROM crm.lead WHERE last_name = 'two only1';
+SELECT pg_temp.turns(2, 'two only');
+INSERT INTO crm.routing_pool (name, position) VALUES ('First', 0);
+INSERT INTO crm.routing_pool_member (routing_pool_id, member_id)
+SELECT routing_pool_id, member_id FROM crm.routing_pool, crm.member WHERE routing_pool.name = 'First' AND member.name = 'admin';
+SELECT pg_temp.turns(2, 'other pool');
+UPDATE crm.routing_pool SET active = false WHERE name = 'First';
+SELECT pg_temp.turns(1, 'first pool again');
+COMMIT;
+SELECT name, CASE name WHEN 'First' THEN turn ELSE turn - :before END AS turns FROM crm.routing_pool ORDER BY name;
+DELETE FROM crm.routing_pool WHERE name = 'First';
+UPDATE crm.routing_pool_member SET active = true, weight = 1;
+
 -- Who may change what.
 SELECT pg_temp.failure('UPDATE crm.routing_pool SET turn = 0');
 SELECT pg_temp.failure('UPDATE crm.routing_pool_member SET current = 100');

@@ -3,6 +3,7 @@
 # weights 5:3:2 give exactly 5000:3000:2000, and every Σw leads in a row are shared exactly.
 # shellcheck disable=SC2034
 conf='max_connections = 40
+max_prepared_transactions = 5
 fsync = off'
 # shellcheck source=test/tap/server.bash disable=SC2154
 . "$SCRATCH/server.bash"
@@ -64,4 +65,9 @@ ok "$((undone > 500))" 1 'much was rolled back'
 ok "$share" 'five 5000, three 3000, two 2000' 'ten thousand leads are shared as the weights say'
 ok "$(sql -c "SELECT turn, (SELECT sum(current) FROM crm.routing_pool_member), (SELECT count(*) FROM crm.assignment_log) FROM crm.routing_pool")" \
 	'10000|0|10000' 'as many turns and entries of the log as leads'
+sql -c BEGIN -c "INSERT INTO crm.lead (last_name) SELECT 'two phases' FROM generate_series(1, 10)" -c "PREPARE TRANSACTION 'routed'"
+ok "$(sql -c "SET lock_timeout = '100ms'" -c "INSERT INTO crm.lead (last_name) VALUES ('waits')" 2>&1 | grep -c 'lock timeout')" 1 \
+	'a prepared transaction keeps the turn'
+sql -c "COMMIT PREPARED 'routed'"
+ok "$(sql -c "SELECT turn, (SELECT count(*) FROM crm.lead) FROM crm.routing_pool")" '10010|10010' 'and has taken it when it commits'
 done_testing
