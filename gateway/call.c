@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "args.h"
+#include "bearer.h"
 #include "cache.h"
 #include "call.h"
 #include "loop.h"
@@ -13,7 +14,6 @@
 #include "sqlstate.h"
 #include "stamp.h"
 #include "text.h"
-#include "token.h"
 
 enum
 {
@@ -87,7 +87,7 @@ call_authenticate(struct request *request)
 	memset(&token, 0, sizeof token);
 	while (bearer && skip < header.len && header.base[skip] == ' ')
 		skip++;
-	if (!bearer || !token_check(header.base + skip, header.len - skip, &token))
+	if (!bearer || !bearer_check(header.base + skip, header.len - skip, &token))
 	{
 		refuse_token(request, bearer, &token);
 		return false;

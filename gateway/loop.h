@@ -10,6 +10,7 @@ struct redis;
 struct cache;
 struct hub;
 struct stamps;
+struct bearers;
 
 struct thread
 {
@@ -20,8 +21,9 @@ struct thread
 	struct redis *redis; /* NULL when the gateway runs without Redis */
 	struct cache *cache;
 	struct hub *hub;
-	struct stamps *stamps; /* of stamp.c */
-	bool draining;		   /* SIGTERM seen: no new connections, finish what is under way */
+	struct stamps *stamps;	 /* of stamp.c */
+	struct bearers *bearers; /* of bearer.c */
+	bool draining;			 /* SIGTERM seen: no new connections, finish what is under way */
 };
 
 /* The thread this code runs on. */

@@ -355,12 +355,21 @@ text_is_number(const char *base, size_t len)
 void
 text_uuid(char out[37])
 {
+	/* one system call for many */
+	static __thread uint8_t random[256];
+	static __thread size_t used = sizeof random;
 	uint8_t b[16];
 	uint64_t ms = text_now_us() / 1000;
 	size_t n = 0;
 
-	if (getrandom(b, sizeof b, 0) != (ssize_t) sizeof b)
-		abort();
+	if (used == sizeof random)
+	{
+		if (getrandom(random, sizeof random, 0) != (ssize_t) sizeof random)
+			abort();
+		used = 0;
+	}
+	memcpy(b, random + used, sizeof b);
+	used += sizeof b;
 	for (int i = 0; i < 6; i++)
 		b[i] = (uint8_t) (ms >> (40 - 8 * i));
 	b[6] = (uint8_t) ((b[6] & 0x0f) | 0x70);

@@ -1,0 +1,65 @@
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bearer.h"
+#include "loop.h"
+
+enum
+{
+	PLACES = 512,
+	LONGEST = 512 /* ours are shorter; others are checked every time */
+};
+
+struct known
+{
+	size_t len; /* 0: free */
+	char text[LONGEST];
+	struct token token;
+};
+
+/* One place per hash: a collision only costs another check. */
+struct bearers
+{
+	struct known known[PLACES];
+};
+
+static struct known *
+place_of(const char *base, size_t len)
+{
+	uint64_t h = 1469598103934665603u;
+
+	if (!self->bearers)
+	{
+		self->bearers = calloc(1, sizeof *self->bearers);
+		if (!self->bearers)
+			abort();
+	}
+	/* the signature is at the end and differs between any two tokens */
+	for (size_t i = len > 32 ? len - 32 : 0; i < len; i++)
+		h = (h ^ (unsigned char) base[i]) * 1099511628211u;
+	return &self->bearers->known[(h >> 32) % PLACES];
+}
+
+bool
+bearer_check(const char *base, size_t len, struct token *out)
+{
+	struct known *known;
+
+	if (len == 0 || len > LONGEST)
+		return token_check(base, len, out);
+	known = place_of(base, len);
+	if (known->len == len && memcmp(known->text, base, len) == 0 &&
+		known->token.expires > (long) time(NULL))
+	{
+		*out = known->token;
+		return true;
+	}
+	if (!token_check(base, len, out))
+		return false;
+	known->len = len;
+	memcpy(known->text, base, len);
+	known->token = *out;
+	return true;
+}
