@@ -109,6 +109,9 @@ DECLARE
     installed text := (SELECT extversion FROM pg_extension WHERE extname = 'saleshub');
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('saleshub.install', 0));
+    -- The worker stands aside: it locks the tables of events and rollups in another order.
+    PERFORM pg_advisory_xact_lock(hashtextextended('saleshub.publish', 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('saleshub.fold', 0));
     FOR step IN SELECT s.ddl FROM saleshub.schema_steps() s LOOP
         EXECUTE step.ddl;
     END LOOP;
