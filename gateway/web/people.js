@@ -14,8 +14,12 @@ export async function people() {
 async function load() {
 	const names = new Map([[me().id, me().name]]);
 	try {
-		const { data } = await get('/v1/members', { limit: 200 });
-		for (const member of data) names.set(member.id, member.name);
+		let cursor = null;
+		do {
+			const page = await get('/v1/members', { limit: 200, cursor });
+			for (const member of page.data) names.set(member.id, member.name);
+			cursor = page.next_cursor;
+		} while (cursor);
 	} catch (problem) {
 		if (problem.status !== 403 && problem.status !== 404) {
 			members = null;
