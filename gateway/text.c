@@ -321,6 +321,25 @@ text_integer(const char *base, size_t len, int64_t *out)
 }
 
 bool
+text_is_decimal(const char *base, size_t len)
+{
+	size_t i = len > 0 && base[0] == '-', start = i;
+
+	while (i < len && base[i] >= '0' && base[i] <= '9')
+		i++;
+	if (i == start || i - start > 15)
+		return false;
+	if (i == len)
+		return true;
+	if (base[i] != '.')
+		return false;
+	start = ++i;
+	while (i < len && base[i] >= '0' && base[i] <= '9')
+		i++;
+	return i == len && i > start && i - start <= 6;
+}
+
+bool
 text_is_number(const char *base, size_t len)
 {
 	size_t i = len > 0 && base[0] == '-' ? 1 : 0;

@@ -35,6 +35,8 @@ bool text_is_uri(const char *base, size_t len);
 
 /* Decimal integer, whole text, within int64. */
 bool text_integer(const char *base, size_t len, int64_t *out);
+/* An amount: at most 15 digits before the point and 6 behind it. */
+bool text_is_decimal(const char *base, size_t len);
 /* A JSON number, whole text. */
 bool text_is_number(const char *base, size_t len);
 

@@ -61,11 +61,10 @@ static const struct
 {
 	const char *name;
 	bool (*check)(const char *base, size_t len);
-} formats[] = { { "uuid", text_is_uuid },
-				{ "date", text_is_date },
-				{ "date-time", text_is_date_time },
-				{ "email", text_is_email },
-				{ "uri", text_is_uri } };
+} formats[] = {
+	{ "uuid", text_is_uuid },	{ "date", text_is_date }, { "date-time", text_is_date_time },
+	{ "email", text_is_email }, { "uri", text_is_uri },	  { "decimal", text_is_decimal }
+};
 
 /* --- compiling --- */
 

@@ -43,6 +43,8 @@ BEGIN
             PERFORM value::timestamptz;
         WHEN 'email' THEN
             RETURN saleshub.email_ok(lower(btrim(value)));
+        WHEN 'decimal' THEN
+            RETURN value ~ '^-?\d{1,15}(\.\d{1,6})?$';
         ELSE
             NULL;
     END CASE;
@@ -53,7 +55,7 @@ EXCEPTION
 END;
 $$;
 COMMENT ON FUNCTION saleshub.format_ok(text, text) IS
-    'Whether a string has a format of JSON Schema: uuid, date, date-time, email.';
+    'Whether a string has a format of JSON Schema: uuid, date, date-time, email; or is a decimal number.';
 
 CREATE FUNCTION saleshub.schema_type_ok(types jsonb, value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -83,8 +85,6 @@ BEGIN
         ELSIF schema ? 'format' AND NOT saleshub.format_ok(schema ->> 'format', string) THEN
             bad := bad || saleshub.fault(pointer, 'invalid_format', format(
                 'must be a valid %s', schema ->> 'format'));
-        ELSIF schema ->> '$comment' = 'decimal' AND string !~ '^-?\d{1,15}(\.\d{1,6})?$' THEN
-            bad := bad || saleshub.fault(pointer, 'invalid_format', 'must be a decimal number');
         END IF;
     ELSIF kind = 'number' THEN
         IF string::numeric < (schema ->> 'minimum')::numeric THEN

@@ -164,9 +164,9 @@ BEGIN
         WHEN 'date' THEN '{"type": "string", "format": "date"}'
         WHEN 'timestamp' THEN '{"type": "string", "format": "date-time"}'
         WHEN 'money' THEN '{
-            "type": ["number", "string", "object"], "$comment": "decimal",
+            "type": ["number", "string", "object"], "format": "decimal",
             "properties": {
-                "amount": {"type": ["number", "string"], "$comment": "decimal"},
+                "amount": {"type": ["number", "string"], "format": "decimal"},
                 "currency": {"type": "string", "minLength": 3, "maxLength": 3}},
             "required": ["amount"], "additionalProperties": false}'
         WHEN 'consent' THEN '{
