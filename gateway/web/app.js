@@ -3,7 +3,7 @@
 import { me, onSignedOut, signOut } from './api.js';
 import { dashboard } from './dashboard.js';
 import { deals } from './deals.js';
-import { failed, fill, h, icon, toast } from './dom.js';
+import { failed, fill, h, icon, title, toast } from './dom.js';
 import { leads } from './leads.js';
 import * as live from './live.js';
 import { forget } from './people.js';
@@ -91,7 +91,8 @@ function showShell() {
 					h(
 						'div.who',
 						h('strong', member.name),
-						h('span', `${member.email} · ${member.role}`),
+						h('span', member.email),
+						h('span', title(member.role)),
 					),
 					h(
 						'button',

@@ -60,7 +60,7 @@ export function leadPanel(box, id, { close }) {
 		);
 
 	function drawHead() {
-		const open = lead.status !== 'converted';
+		const open = lead.status !== 'converted' && !editing;
 		fill(
 			head,
 			h('div.panel-title', h('h2', fullName(lead)), closeButton()),
@@ -83,7 +83,7 @@ export function leadPanel(box, id, { close }) {
 					}),
 				open && button('Edit', startEditing),
 				open && statusSelect(),
-				button('Delete', remove, { class: 'quiet danger' }),
+				open && button('Delete', remove, { class: 'quiet danger' }),
 			),
 		);
 	}
@@ -152,6 +152,7 @@ export function leadPanel(box, id, { close }) {
 	async function startEditing() {
 		const currency = await baseCurrency().catch(() => 'EUR');
 		editing = true;
+		drawHead();
 		drawForm(lead, currency, {});
 	}
 

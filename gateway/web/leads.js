@@ -303,6 +303,7 @@ export function leads(main, params) {
 			view = parse(next);
 			if (before.sort !== view.sort || before.status.join() !== view.status.join()) {
 				drawHead();
+				scrollTo(0, 0);
 				restart().catch(failed);
 			}
 			showPanel();

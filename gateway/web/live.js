@@ -145,10 +145,8 @@ function parser() {
 	};
 }
 
+/** Events are named by their type; sync only tells the position. */
 function dispatch(name, data) {
-	if (/reset/.test(name)) tell({ type: 'reset' });
-	else if (name === '' || name === 'message' || name === 'event') {
-		const event = JSON.parse(data);
-		if (event.entity) tell(event);
-	}
+	if (name === 'reset') tell({ type: 'reset' });
+	else if (name.includes('.')) tell(JSON.parse(data));
 }
