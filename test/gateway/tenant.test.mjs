@@ -1,0 +1,274 @@
+// Two organisations side by side: by no route, and not through the cache or a live channel, does
+// one see or touch a row of the other.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { io } from 'socket.io-client';
+import { newOrganisation } from '../lib/organisation.mjs';
+import { stack, waitFor } from '../lib/stack.mjs';
+
+const s = await stack();
+const victim = await newOrganisation(s, 'Victim Ltd');
+const stranger = await newOrganisation(s, 'Stranger Ltd');
+
+async function make(session, path, body)
+{
+	const answer = await session.api('POST', `/v1/${path}`, body);
+	assert.equal(answer.status, 201, answer.text);
+	return answer.body;
+}
+
+/* One of everything, with a word that must never be read by the other side. */
+async function belongings(session, word)
+{
+	const company = await make(session, 'companies', { name: `${word} company` });
+	const contact = await make(session, 'contacts', { last_name: word, company_id: company.id });
+	const deal = await make(session, 'deals', { name: word, amount: '777', company_id: company.id, contact_id: contact.id });
+	const lead = await make(session, 'leads', { last_name: word, company_name: `${word} lead` });
+	const activity = await make(session, 'activities', { type: 'note', subject: word, links: [{ type: 'lead', id: lead.id }] });
+	const used = await make(session, 'leads', { last_name: `${word} used`, email: `${word.toLowerCase()}@used-lead.example` });
+	const conversion = await session.api('POST', `/v1/leads/${used.id}/convert`, {});
+	assert.equal(conversion.status, 200, conversion.text);
+	const [pipeline] = (await session.api('GET', '/v1/pipelines')).body.data;
+	return {
+		leads: lead.id, contacts: contact.id, companies: company.id, deals: deal.id,
+		activities: activity.id, members: session.member.id, pipelines: pipeline.id,
+		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id,
+		products: lead.id, teams: lead.id, sessions: lead.id, filters: lead.id,
+	};
+}
+
+const word = 'Zyzzyva';
+const theirs = await belongings(victim, word);
+const mine = await belongings(stranger, 'Ordinary');
+const [{ session_id }] = await s.sql(
+	'SELECT session_id FROM saleshub.session WHERE org_id = $1 LIMIT 1', [victim.member.org_id]);
+theirs.sessions = session_id;
+
+const [{ routes }] = await s.sql('SELECT saleshub.route_catalog() AS routes');
+
+/* Every row of an organisation in every table that has org_id, as one text. */
+async function contents(org)
+{
+	const tables = await s.sql(
+		`SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
+		 WHERE relkind IN ('r', 'p') AND attname = 'org_id' AND NOT attisdropped
+		   AND relnamespace IN ('crm'::regnamespace, 'saleshub'::regnamespace)
+		   AND relname NOT IN ('session', 'login', 'outbox', 'event_log', 'rollup', 'rollup_delta')
+		 ORDER BY 1`);
+	assert.ok(tables.length > 10);
+	const parts = [];
+	for (const { name } of tables)
+	{
+		const rows = await s.sql(
+			`SELECT to_jsonb(t) AS row FROM ${name} t WHERE org_id = $1 ORDER BY to_jsonb(t)::text`, [org]);
+		parts.push(`${name}: ${JSON.stringify(rows)}`);
+	}
+	return parts.join('\n');
+}
+
+const reads = (session, path) => session.api('GET', path);
+
+/* The path of a route with the foreign id in it; null when it takes none. */
+function foreign(route)
+{
+	if (!route.path.includes('{'))
+		return null;
+	const noun = route.path.split('/')[2].replace(/:.*/, '');
+	const id = noun === 'auth' ? theirs.sessions : theirs[noun];
+	assert.ok(id, `an id for ${route.path}`);
+	return route.path.replace(/\{[^}]+\}/g, id);
+}
+
+/* Bodies that would be accepted for an own record. */
+const bodies = {
+	leads: { city: 'Taken' }, contacts: { title: 'Taken' }, companies: { industry: 'Taken' },
+	deals: { product: 'Taken' }, activities: { outcome: 'Taken' }, members: { name: 'Taken' },
+};
+
+test('the owner sees it all, and has it in the cache', async () =>
+{
+	let cached = 0;
+	for (const route of routes.filter((one) => one.method === 'GET' && one.auth === 'session'))
+	{
+		const path = foreign(route) ?? route.path;
+		for (let i = 0; i < 2; i++)
+		{
+			const answer = await reads(victim, path);
+			cached += /hit/.test(answer.headers.get('cache-status') ?? '');
+		}
+	}
+	assert.ok(cached > 5, `${cached} answers came from the cache`);
+	assert.ok((await reads(victim, `/v1/leads/${theirs.leads}`)).text.includes(word));
+});
+
+test('no read with a foreign id shows anything', async () =>
+{
+	let tried = 0;
+	for (const route of routes.filter((one) => one.method === 'GET' && one.auth === 'session'))
+	{
+		const path = foreign(route);
+		if (!path)
+			continue;
+		tried++;
+		for (let i = 0; i < 2; i++)
+		{
+			const answer = await reads(stranger, path);
+			assert.ok(!answer.text.includes(word), `${path} shows ${answer.text}`);
+			assert.ok([403, 404, 422].includes(answer.status), `${path}: ${answer.status} ${answer.text}`);
+		}
+	}
+	assert.ok(tried >= 15, `${tried} routes tried`);
+});
+
+test('no list shows a foreign row, whatever it is filtered by', async () =>
+{
+	for (const route of routes.filter((one) => one.method === 'GET' && one.auth === 'session' && !one.path.includes('{')))
+		assert.ok(!(await reads(stranger, route.path)).text.includes(word), route.path);
+	for (const path of [
+		`/v1/leads?last_name=${word}`, `/v1/leads?owner_id=${theirs.members}`,
+		`/v1/deals?company_id=${theirs.companies}`, `/v1/deals?stage_id=${theirs.stages}`,
+		`/v1/contacts?company_id=${theirs.companies}`, `/v1/activities?lead_id=${theirs.leads}`,
+	])
+	{
+		const answer = await reads(stranger, path);
+		if (answer.status === 200)
+			assert.deepEqual(answer.body.data, [], path);
+		else
+			assert.ok([400, 404].includes(answer.status), `${path}: ${answer.text}`);
+	}
+	const cursor = (await reads(victim, '/v1/leads?limit=1')).body.next_cursor;
+	const answer = await reads(stranger, `/v1/leads?limit=1&cursor=${encodeURIComponent(cursor)}`);
+	assert.ok(!answer.text.includes(word));
+});
+
+test('no write with a foreign id does anything', async () =>
+{
+	const before = await contents(victim.member.org_id);
+	let tried = 0;
+	for (const route of routes.filter((one) => one.method !== 'GET' && one.auth === 'session'))
+	{
+		const path = foreign(route);
+		if (!path)
+			continue;
+		tried++;
+		const noun = route.path.split('/')[2];
+		const body = route.method === 'DELETE' || /restore$/.test(path) ? undefined
+			: route.method === 'PATCH' ? bodies[noun] ?? {}
+			: /stage$/.test(path) ? { stage_id: mine.stages } : {};
+		for (const headers of [{}, { 'if-match': '"1"' }])
+		{
+			const answer = await stranger.api(route.method, path, body, headers);
+			assert.ok([403, 404, 422].includes(answer.status),
+				`${route.method} ${path}: ${answer.status} ${answer.text}`);
+			assert.ok(!answer.text.includes(word), `${route.method} ${path} shows ${answer.text}`);
+		}
+	}
+	assert.ok(tried >= 15, `${tried} routes tried`);
+	assert.equal(await contents(victim.member.org_id), before, 'the rows are untouched');
+});
+
+test('no own record can be linked to a foreign one', async () =>
+{
+	const before = await contents(victim.member.org_id);
+	const links = [
+		['leads', { last_name: 'x', owner_id: theirs.members }],
+		['contacts', { last_name: 'x', company_id: theirs.companies }],
+		['contacts', { last_name: 'x', owner_id: theirs.members }],
+		['companies', { name: 'x', parent_id: theirs.companies }],
+		['companies', { name: 'x', owner_id: theirs.members }],
+		['deals', { name: 'x', company_id: theirs.companies }],
+		['deals', { name: 'x', contact_id: theirs.contacts }],
+		['deals', { name: 'x', pipeline_id: theirs.pipelines }],
+		['deals', { name: 'x', stage_id: theirs.stages }],
+		['deals', { name: 'x', owner_id: theirs.members }],
+		['activities', { type: 'note', subject: 'x', owner_id: theirs.members }],
+		...['lead', 'contact', 'company', 'deal'].map((type) => ['activities', {
+			type: 'note', subject: 'x',
+			links: [{ type, id: theirs[type === 'company' ? 'companies' : `${type}s`] }],
+		}]),
+	];
+	for (const [path, body] of links)
+	{
+		const made = await stranger.api('POST', `/v1/${path}`, body);
+		assert.ok([403, 404, 422].includes(made.status), `POST ${path} ${JSON.stringify(body)}: ${made.status} ${made.text}`);
+		const { last_name, name, subject, type, ...patch } = body;
+		const changed = await stranger.api('PATCH', `/v1/${path}/${mine[path]}`, patch);
+		assert.ok([403, 404, 422].includes(changed.status), `PATCH ${path} ${JSON.stringify(patch)}: ${changed.status} ${changed.text}`);
+	}
+	for (const opts of [
+		{ company: { mode: 'link', id: theirs.companies } },
+		{ contact: { mode: 'link', id: theirs.contacts } },
+		{ deal: { mode: 'link', id: theirs.deals } },
+		{ owner: theirs.members },
+		{ owner_id: theirs.members },
+		{ deal: { mode: 'create', pipeline_id: theirs.pipelines } },
+		{ deal: { mode: 'create', stage_id: theirs.stages } },
+	])
+	{
+		const answer = await stranger.api('POST', `/v1/leads/${mine.leads}/convert`, opts);
+		assert.ok([403, 404, 422].includes(answer.status), `${JSON.stringify(opts)}: ${answer.status} ${answer.text}`);
+	}
+	assert.equal((await stranger.api('GET', `/v1/leads/${mine.leads}`)).body.status, 'new');
+	assert.equal(await contents(victim.member.org_id), before);
+});
+
+test('a conversion never finds the other one\'s company or contact', async () =>
+{
+	await make(victim, 'companies', { name: 'Shared Name Ltd', domain: 'shared-name.example' });
+	const lead = await make(stranger, 'leads', {
+		last_name: 'Shared', email: 'someone@shared-name.example', company_name: 'Shared Name Ltd',
+	});
+	const answer = await stranger.api('POST', `/v1/leads/${lead.id}/convert`, {});
+	assert.equal(answer.status, 200, answer.text);
+	const company = await stranger.api('GET', `/v1/companies/${answer.body.company.id}`);
+	assert.equal(company.status, 200, 'it is an own, new company');
+});
+
+test('no live channel carries a foreign event', async () =>
+{
+	const socket = io(s.url, { auth: { token: stranger.access_token }, transports: ['websocket'] });
+	const seen = [];
+	const stop = new AbortController();
+	try
+	{
+		socket.onAny((...args) => seen.push(JSON.stringify(args)));
+		await waitFor(() => socket.connected);
+		const channels = ['feed', 'list:lead', 'dash:main', `entity:lead:${theirs.leads}`, `entity:deal:${theirs.deals}`];
+		for (const channel of channels)
+			await socket.timeout(5000).emitWithAck('subscribe', { channels: [channel] });
+
+		const stream = await fetch(`${s.url}/v1/stream?ch=feed&ch=${channels[3]}`, {
+			headers: { authorization: `Bearer ${stranger.access_token}` }, signal: stop.signal,
+		});
+		if (stream.status === 200)
+			(async () =>
+			{
+				const decoder = new TextDecoder();
+				for await (const chunk of stream.body)
+					seen.push(decoder.decode(chunk));
+			})().catch(() => {});
+
+		const changed = await victim.api('PATCH', `/v1/leads/${theirs.leads}`, { city: word });
+		assert.equal(changed.status, 200);
+		await victim.api('PATCH', `/v1/deals/${theirs.deals}`, { amount: '778' });
+		const own = await make(stranger, 'leads', { last_name: 'Own' });
+		await waitFor(() => seen.join().includes(own.id), { what: 'the own event' });
+		for (const id of [theirs.leads, theirs.deals, word])
+			assert.ok(!seen.join('\n').includes(id), 'only own events arrived');
+	}
+	finally
+	{
+		stop.abort();
+		socket.close();
+	}
+});
+
+test('figures of one do not count the other', async () =>
+{
+	const before = (await stranger.api('GET', '/v1/dashboard')).body;
+	await make(victim, 'leads', { last_name: 'Uncounted' });
+	await make(victim, 'deals', { name: 'Uncounted', amount: '1000' });
+	const { as_of_seq: a, ...now } = (await stranger.api('GET', '/v1/dashboard')).body;
+	const { as_of_seq: b, ...then } = before;
+	assert.deepEqual(now, then);
+});
