@@ -5,9 +5,10 @@ import { explain, fill, h, icon } from './dom.js';
 let unique = 0;
 
 /**
- * fields: {name, label, type, options, required, hint, value, autocomplete, wide, read, …}; type "select" takes
- * options [[value, label]…]; read(text) makes the JSON value. save(values) gets every field that has a value or
- * whose value was emptied (null). A thrown Problem's errors[].pointer names the field.
+ * fields: {name, label, type, options, required, hint, wrong, value, wide, read, …}. Type "select"
+ * takes options [[value, label]…]; read(text) makes the JSON value; wrong is said of a value of
+ * the wrong shape. save(values) gets every field that has a value or was emptied (null). The
+ * pointers of a thrown Problem name the fields.
  */
 export function form({ fields, submit, save, cancel, extra }) {
 	const note = h('p', { class: 'form-note', role: 'alert', hidden: true });
@@ -95,7 +96,9 @@ export function form({ fields, submit, save, cancel, extra }) {
 		const other = [];
 		for (const { pointer, detail, code } of problem.errors ?? []) {
 			const name = pointer?.split('/')[1];
-			if (name && controls.has(name)) mark(name, sentence(detail ?? code));
+			const shape = code === 'invalid_format' || code === 'invalid_type';
+			if (controls.has(name))
+				mark(name, (shape && controls.get(name).field.wrong) || sentence(detail ?? code));
 			else other.push(sentence(detail ?? code));
 		}
 		const marked = [...controls.values()].find(({ control }) =>

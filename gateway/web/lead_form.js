@@ -6,9 +6,9 @@ import { dialog, form } from './form.js';
 import { baseCurrency } from './people.js';
 
 export const leadFields = [
-	['first_name', 'First name', { autocomplete: 'off' }],
+	['first_name', 'First name'],
 	['last_name', 'Last name'],
-	['email', 'E-mail', { type: 'email' }],
+	['email', 'E-mail', { type: 'email', wrong: 'This is not an e-mail address.' }],
 	['phone', 'Phone', { type: 'tel' }],
 	['company_name', 'Company'],
 	['title', 'Job title'],
@@ -31,7 +31,11 @@ export const leadFields = [
 			read: (text) => text.toUpperCase(),
 		},
 	],
-	['annual_revenue', 'Annual revenue', { inputmode: 'decimal' }],
+	[
+		'annual_revenue',
+		'Annual revenue',
+		{ inputmode: 'decimal', wrong: 'This must be an amount, such as 1250000.00.' },
+	],
 ];
 
 /** currency: what a typed amount means. record: the values to begin with. */

@@ -110,6 +110,7 @@ test('a lead created in one tab changes the dashboard of another by itself', asy
 	await dialog.getByRole('button', { name: 'Create lead' }).click();
 	await dialog.locator('[name=email][aria-invalid]').waitFor();
 	await dialog.locator('[name=employees][aria-invalid]').waitFor();
+	await dialog.getByText('This is not an e-mail address.').waitFor();
 	await picture(desk, 'field-errors');
 
 	await dialog.getByLabel('First name').fill('Margaret');
