@@ -83,7 +83,7 @@ http_json_value(struct request *request, size_t max, const char *types)
 	if (entity.len > max)
 	{
 		snprintf(detail, sizeof detail, "The body may have %zu bytes.", max);
-		http_problem(request, 413, "body_too_large", detail, NULL, NULL);
+		http_problem(request, 413, "too_large", detail, NULL, NULL);
 		return NULL;
 	}
 	if (!is_type(http_request_header(request, "content-type"), types))
