@@ -11,10 +11,12 @@
  */
 #define _GNU_SOURCE 1 /* RTLD_NEXT */
 #include <dlfcn.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,7 +53,7 @@ struct door
 	uint64_t since;	  /* of the idle time, the head or the body, ms */
 	uint64_t drained; /* bytes thrown away while lingering */
 
-	bool writing; /* an answer was under way at the last sweep */
+	bool sending; /* the client had not acknowledged everything at the last sweep */
 	uint64_t acked, acked_at;
 };
 
@@ -348,34 +350,41 @@ deadline(const struct door *door)
 	return door->since + limit;
 }
 
-/* Has the client stopped taking the answer? Counts what its side acknowledged. */
+/*
+ * Has the client stopped taking its answers? Counts what its side acknowledged of what the kernel
+ * still holds. A stream that only now and then has something to send is left in peace.
+ */
 static bool
 stalled(struct door *door, uint64_t now)
 {
+	int fd = h2o_socket_get_fd(door->sock);
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof info;
+	int unacked = 0;
 
-	if (!h2o_socket_is_writing(door->sock))
+	if (ioctl(fd, SIOCOUTQ, &unacked) != 0 || unacked == 0 ||
+		getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
 	{
-		door->writing = false;
+		door->sending = false;
 		return false;
 	}
-	if (getsockopt(h2o_socket_get_fd(door->sock), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
-		return true;
-	if (!door->writing ||
+	if (!door->sending ||
 		info.tcpi_bytes_acked - door->acked > (now - door->acked_at) * ANSWER_BYTES_PER_S / 1000)
 	{
-		door->writing = true;
+		door->sending = true;
 		door->acked = info.tcpi_bytes_acked;
 		door->acked_at = now;
 		return false;
 	}
-	return now - door->acked_at > (uint64_t) config.request_timeout_ms;
+	return (h2o_socket_is_writing(door->sock) || h2o_socket_is_reading(door->sock)) &&
+		   now - door->acked_at > (uint64_t) config.request_timeout_ms * 2 / 3;
 }
 
 static void
 sweep_one(struct door *door, uint64_t now)
 {
+	int fd = h2o_socket_get_fd(door->sock);
+
 	if (!door->guard)
 	{
 		if (now >= deadline(door))
@@ -389,8 +398,12 @@ sweep_one(struct door *door, uint64_t now)
 		return;
 	if (stalled(door, now))
 	{
-		/* h2o is in the middle of its answer: let the write fail */
-		shutdown(h2o_socket_get_fd(door->sock), SHUT_RDWR);
+		/*
+		 * H2o may be in the middle of an answer: let its write or read fail. The kernel shall not
+		 * keep what the client does not take.
+		 */
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+		shutdown(fd, SHUT_RDWR);
 		return;
 	}
 	if (!h2o_socket_is_reading(door->sock) || now < deadline(door))
