@@ -17,7 +17,7 @@
 #include "score.h"
 
 PG_FUNCTION_INFO_V1(sh_lead_route);
-PG_FUNCTION_INFO_V1(sh_lead_route_log);
+PG_FUNCTION_INFO_V1(sh_lead_route_flush);
 PG_FUNCTION_INFO_V1(sh_lead_route_call);
 
 static int
@@ -177,7 +177,7 @@ log_entries(const struct route_entry *entries, int count)
 
 /* AFTER INSERT, for each statement, NEW TABLE newrows: log who got the new leads. */
 Datum
-sh_lead_route_log(PG_FUNCTION_ARGS)
+sh_lead_route_flush(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	struct route_entry *entries;
@@ -185,7 +185,7 @@ sh_lead_route_log(PG_FUNCTION_ARGS)
 	int left;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !trigger->tg_newtable)
-		elog(ERROR, "saleshub.lead_route_log must be a trigger with a transition table");
+		elog(ERROR, "saleshub.lead_route_flush must be a trigger with a transition table");
 	count = sh_route_noted(&entries);
 	left = count > 0 ? part_inserted(trigger, entries, count) : 0;
 	log_entries(entries + left, count - left);

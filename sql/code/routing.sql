@@ -5,9 +5,9 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_lead_route';
 COMMENT ON FUNCTION saleshub.lead_route() IS
     'Trigger: a new lead without an owner gets the next member of the active pool';
 
-CREATE FUNCTION saleshub.lead_route_log() RETURNS trigger
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_lead_route_log';
-COMMENT ON FUNCTION saleshub.lead_route_log() IS
+CREATE FUNCTION saleshub.lead_route_flush() RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_lead_route_flush';
+COMMENT ON FUNCTION saleshub.lead_route_flush() IS
     'Trigger: logs who got the leads of a statement; whose turn it is then is written at commit';
 
 CREATE FUNCTION crm.lead_route(id uuid, dry_run boolean DEFAULT false) RETURNS jsonb

@@ -89,9 +89,9 @@ SELECT saleshub.protect('crm.assignment_log', 'SELECT');
 CREATE OR REPLACE TRIGGER lead_30_route
     BEFORE INSERT ON crm.lead
     FOR EACH ROW EXECUTE FUNCTION saleshub.lead_route();
-CREATE OR REPLACE TRIGGER lead_30_route_log
+CREATE OR REPLACE TRIGGER lead_30_route_flush
     AFTER INSERT ON crm.lead REFERENCING NEW TABLE AS newrows
-    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.lead_route_log();
+    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.lead_route_flush();
 
 CREATE OR REPLACE TRIGGER member_60_join_pool
     AFTER INSERT ON crm.member
