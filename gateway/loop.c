@@ -62,6 +62,8 @@ __thread struct thread *self;
 
 static struct worker *workers;
 static int nworkers;
+static h2o_globalconf_t *public_conf, *admin_conf;
+static pthread_barrier_t all_there;
 static void (*setup_hook)(struct thread *);
 static void (*drain_hooks[HOOKS])(void);
 static void (*accept_hooks[HOOKS])(h2o_socket_t *sock);
@@ -544,12 +546,35 @@ finished(const struct worker *worker)
 	return worker->thread.draining && (worker->connections == 0 || worker->expired);
 }
 
+/*
+ * On the thread itself: the buffers of h2o's sockets, also of the pipe that wakes the loop, come
+ * from lists of the thread that made the socket.
+ */
+static void
+worker_init(struct worker *worker)
+{
+	worker->thread.loop = h2o_evloop_create();
+	worker->turn_tail = &worker->turn_head;
+	worker->connection_limit = (size_t) (config.max_connections + nworkers - 1) / (size_t) nworkers;
+	h2o_context_init(&worker->thread.ctx, worker->thread.loop, public_conf);
+	h2o_multithread_register_receiver(worker->thread.ctx.queue, &worker->receiver, on_messages);
+	if (worker->thread.index == 0 && admin_conf)
+	{
+		h2o_context_init(&worker->admin_ctx, worker->thread.loop, admin_conf);
+		listener_open(&worker->admin, &worker->admin_ctx, admin_conf);
+	}
+	if (worker->thread.index == 0 && !watch_signals(worker->thread.loop))
+		abort();
+}
+
 static void *
 run(void *data)
 {
 	struct worker *worker = data;
 
 	self = &worker->thread;
+	worker_init(worker);
+	pthread_barrier_wait(&all_there); /* messages may be posted to every thread from now on */
 	setup_hook(self);
 	listener_open(&worker->public, &worker->thread.ctx, worker->thread.ctx.globalconf);
 	while (!finished(worker))
@@ -563,22 +588,6 @@ run(void *data)
 		run_turn_end(worker);
 	}
 	return NULL;
-}
-
-static void
-worker_init(struct worker *worker, int index, h2o_globalconf_t *global, h2o_globalconf_t *admin)
-{
-	worker->thread.index = index;
-	worker->thread.loop = h2o_evloop_create();
-	worker->turn_tail = &worker->turn_head;
-	worker->connection_limit = (size_t) (config.max_connections + nworkers - 1) / (size_t) nworkers;
-	h2o_context_init(&worker->thread.ctx, worker->thread.loop, global);
-	h2o_multithread_register_receiver(worker->thread.ctx.queue, &worker->receiver, on_messages);
-	if (index == 0 && admin)
-	{
-		h2o_context_init(&worker->admin_ctx, worker->thread.loop, admin);
-		listener_open(&worker->admin, &worker->admin_ctx, admin);
-	}
 }
 
 int
@@ -598,10 +607,11 @@ loop_run(h2o_globalconf_t *global, h2o_globalconf_t *admin, void (*setup)(struct
 	if (!bind_all(config.listen, false, nworkers) ||
 		(has_admin && !bind_all(config.admin_listen, true, 1)))
 		return 1;
+	public_conf = global;
+	admin_conf = has_admin ? admin : NULL;
+	pthread_barrier_init(&all_there, NULL, (unsigned) nworkers);
 	for (int i = 0; i < nworkers; i++)
-		worker_init(&workers[i], i, global, has_admin ? admin : NULL);
-	if (!watch_signals(workers[0].thread.loop))
-		return 1;
+		workers[i].thread.index = i;
 	for (int i = 1; i < nworkers; i++)
 		if (pthread_create(&workers[i].id, NULL, run, &workers[i]) != 0)
 			return 1;

@@ -161,7 +161,7 @@ test('the dashboard follows deals changed in psql', async () =>
 {
 	const amount = async () => Number((await admin.api('GET', '/v1/dashboard')).body.deals.open_amount.amount);
 	const truth = async () => Number((await s.sql(
-		`SELECT coalesce(sum(amount_base), 0) AS sum FROM crm.deal
+		`SELECT round(coalesce(sum(amount_base), 0), 2) AS sum FROM crm.deal
 		  WHERE org_id = (SELECT org_id FROM crm.member WHERE member_id = $1)
 		    AND status = 'open' AND deleted_at IS NULL`, [admin.member.id]))[0].sum);
 	for (let n = 0; n < 10; n++)
@@ -363,14 +363,17 @@ test('cut, altered and exchanged blobs are not believed', async () =>
 	for (const spoil of spoilt)
 	{
 		await s.restart('gateway');
+		// until every thread knows the session, Redis is not asked
+		for (let i = 0; i < 3; i++)
+			await Promise.all(Array.from({ length: 20 }, () => admin.api('GET', '/v1/leads?limit=1')));
 		await redis(...all.map(({ key, value }, i) => ['SET', key, spoil(value, i)]));
 		for (let i = 0; i < 4; i++)
 		{
 			assert.equal((await admin.api('GET', `/v1/leads/${a}`)).body.last_name, 'Ahn');
 			assert.equal((await admin.api('GET', `/v1/leads/${b}`)).body.last_name, 'Berg');
 		}
+		assert.ok(await metric('saleshub_cache_refused_total') > 0, String(spoil));
 	}
-	assert.ok(await metric('saleshub_cache_refused_total') > 0);
 });
 
 test('without Redis the answers are the same', async () =>
