@@ -4,7 +4,8 @@
 set -euo pipefail
 shopt -s inherit_errexit
 
-seconds=${BENCH_SECONDS:-4}
+seconds=${BENCH_SECONDS:-2}
+rounds=${BENCH_ROUNDS:-3}
 work=$(mktemp -d)
 cleanups=('rm -rf "$work"')
 trap 'for c in "${cleanups[@]}"; do eval "$c"; done' EXIT
@@ -39,6 +40,22 @@ tps()
 		return 1
 	}
 }
+
+# contest <clients> <variant>...: what insert prints for each variant, in turns; the best round of
+# each ends up in best[variant]
+contest()
+{
+	local clients=$1 round variant got
+	shift
+	best=()
+	for ((round = 0; round < rounds; round++)); do
+		for variant; do
+			got=$(tps "$clients" "$(insert "$variant")")
+			best[$variant]=$(printf '%s\n' "$got" "${best[$variant]:-0}" | sort -g | tail -n 1)
+		done
+	done
+}
+declare -A best
 
 ratio()
 {

@@ -28,15 +28,18 @@ insert()
 	printf "INSERT INTO bench.%s (org_id, name) VALUES ('00000000-0000-7000-8000-000000000001', 'Bench');" "$1"
 }
 
+# the first writes of a fresh table are slower than all that follow
+for table in silent notifying captured; do
+	tps 8 "$(insert "$table")" >/dev/null
+done
 printf '%8s %12s %12s %12s %14s %14s %18s\n' clients silent notify captured notify/silent \
 	captured/silent captured/notify
 for clients in 1 8 32; do
-	silent=$(tps "$clients" "$(insert silent)")
-	notifying=$(tps "$clients" "$(insert notifying)")
-	captured=$(tps "$clients" "$(insert captured)")
-	printf '%8d %12.0f %12.0f %12.0f %14s %14s %18s\n' "$clients" "$silent" "$notifying" "$captured" \
-		"$(ratio "$notifying" "$silent")" "$(ratio "$captured" "$silent")" \
-		"$(ratio "$captured" "$notifying")"
+	contest "$clients" silent notifying captured
+	printf '%8d %12.0f %12.0f %12.0f %14s %14s %18s\n' "$clients" "${best[silent]}" \
+		"${best[notifying]}" "${best[captured]}" "$(ratio "${best[notifying]}" "${best[silent]}")" \
+		"$(ratio "${best[captured]}" "${best[silent]}")" \
+		"$(ratio "${best[captured]}" "${best[notifying]}")"
 done
 sql -c "DELETE FROM saleshub.outbox WHERE entity = 'bench';
 	DELETE FROM saleshub.event_log WHERE entity = 'bench'; DELETE FROM crm.change_log WHERE entity = 'bench'"

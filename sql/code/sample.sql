@@ -270,7 +270,7 @@ COMMENT ON FUNCTION saleshub.sample_summary(uuid) IS
     'What an organisation holds, as crm.sample_data reports it';
 
 CREATE FUNCTION crm.sample_data(
-    leads int DEFAULT 10000, seed text DEFAULT 'saleshub', anchor date DEFAULT current_date,
+    leads int DEFAULT 10000, seed text DEFAULT 'saleshub', anchor date DEFAULT NULL,
     name text DEFAULT 'Acme Demo')
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -278,7 +278,7 @@ SET search_path = pg_catalog, crm, pg_temp
 SET TimeZone = 'UTC'
 AS $$
 DECLARE
-    today constant timestamptz := anchor;
+    today timestamptz;
     context constant text := current_setting('saleshub.org_id', true);
     org uuid;
 BEGIN
@@ -286,9 +286,11 @@ BEGIN
         PERFORM saleshub.raise('42501', 'only a superuser may load sample data');
     ELSIF leads IS NULL OR leads NOT BETWEEN 1 AND 1000000 THEN
         PERFORM saleshub.raise('22023', format('leads must be between 1 and 1000000, not %s', leads));
-    ELSIF seed IS NULL OR NOT isfinite(anchor) OR anchor IS NULL OR btrim(name) = '' THEN
-        PERFORM saleshub.raise('22023', 'seed, anchor and name must be given');
+    ELSIF seed IS NULL OR NOT isfinite(anchor) OR coalesce(btrim(name), '') = '' THEN
+        PERFORM saleshub.raise('22023', 'seed and name must be given, anchor finite');
     END IF;
+    anchor := coalesce(anchor, (now() AT TIME ZONE 'UTC')::date);
+    today := anchor;
 
     PERFORM pg_advisory_xact_lock(hashtext('saleshub.sample_data'), hashtext(name));
     SELECT o.org_id INTO org
@@ -322,6 +324,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm.sample_data(int, text, date, text) IS
-    'Fill a demo organisation with eighteen months of sales up to the anchor day: the same seed '
-    'and day give the same rows. Loads once: with leads in place it only reports what is there. '
-    'Superuser only';
+    'Fill a demo organisation with eighteen months of sales up to the anchor day, by default today '
+    'in UTC: the same seed and day give the same rows. Loads once: with leads in place it only '
+    'reports what is there. Superuser only';

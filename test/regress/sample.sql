@@ -138,6 +138,7 @@ FROM crm.lead WHERE org_id = pg_temp.org();
 SELECT crm.sample_data(0);
 SELECT crm.sample_data(10, NULL);
 SELECT crm.sample_data(10, name => ' ');
+SELECT crm.sample_data(10, anchor => 'infinity');
 SET ROLE saleshub_user;
 SELECT crm.sample_data(10);
 RESET ROLE;
