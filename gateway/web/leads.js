@@ -39,6 +39,7 @@ export function leads(main, params) {
 	let panel = null;
 	let fresh = 0;
 	let changed = new Set();
+	const gone = new Set(); // deleted while an older page may still be on its way
 
 	const body = h('tbody');
 	const head = h('tr');
@@ -175,6 +176,7 @@ export function leads(main, params) {
 	}
 
 	function put(lead) {
+		if (gone.has(lead.id)) return;
 		const tr = row(lead);
 		const known = rows.get(lead.id);
 		if (known) {
@@ -256,8 +258,13 @@ export function leads(main, params) {
 	const silence = onEvent((event) => {
 		if (event.type === 'reset') fresh ||= rows.size ? 1 : 0;
 		else if (event.entity !== 'lead') return;
-		else if (event.type === 'lead.created' || event.type === 'lead.restored') fresh++;
+		else if (event.type === 'lead.created') fresh++;
+		else if (event.type === 'lead.restored') {
+			gone.delete(event.id);
+			fresh++;
+		}
 		else if (event.type === 'lead.deleted') {
+			gone.add(event.id);
 			rows.get(event.id)?.tr.remove();
 			rows.delete(event.id);
 		} else changed.add(event.id);
