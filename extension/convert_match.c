@@ -47,7 +47,7 @@ sh_convert_lock_keys(const struct conversion *c)
 					 { "company", c->company_key },
 					 { "email", c->email },
 					 { "phone", c->phone } };
-	int64 keys[lengthof(known_by)];
+	int64 keys[lengthof(known_by)] = { 0 };
 	int count = 0;
 
 	for (int i = 0; i < (int) lengthof(known_by); i++)
