@@ -25,6 +25,14 @@ enum
 	KEY_LEN = 24
 };
 
+/* Where in a frame the input is. */
+struct frame_head
+{
+	uint8_t bytes[14];
+	int have;
+	uint64_t payload; /* still to come */
+};
+
 struct socket
 {
 	h2o_websocket_conn_t *conn;	   /* NULL once it is over */
@@ -33,6 +41,7 @@ struct socket
 	const struct socket_user *user;
 	void *data;
 	struct text pending, sending;
+	struct frame_head head;
 	bool writing, closing, failed;
 	struct turn_end flush;
 	struct timer deadline;
@@ -111,6 +120,8 @@ finish(struct socket *socket)
 	const struct socket_user *user = socket->user;
 	void *data = socket->data;
 
+	if (sock && wslay_event_want_write(conn->ws_ctx))
+		wslay_event_send(conn->ws_ctx); /* of a fault: the close frame that names it */
 	socket->conn = NULL;
 	timer_stop(&socket->deadline);
 	conn->sock = NULL; /* stays open past the end of the WebSocket */
@@ -215,10 +226,64 @@ send_callback(wslay_event_context_ptr ctx, const uint8_t *base, size_t len, int 
 	return (ssize_t) len;
 }
 
+/*
+ * What is wrong with a complete frame header, as a close code; 0: nothing, or something that wslay
+ * names well. It drops the connection without a code for the first three, and waits for the
+ * payload of a frame that is too large.
+ */
+static int
+judge_head(const struct frame_head *head, uint64_t length)
+{
+	bool control = head->bytes[0] & 0x08;
+	int form = head->bytes[1] & 0x7f;
+
+	if ((form == 126 && length < 126) || (form == 127 && (length < 65536 || length >> 63)))
+		return WSLAY_CODE_PROTOCOL_ERROR;
+	if (control && (length > 125 || !(head->bytes[0] & 0x80)))
+		return WSLAY_CODE_PROTOCOL_ERROR;
+	if ((head->bytes[0] & 0x0f) == WSLAY_CONNECTION_CLOSE && length == 1)
+		return WSLAY_CODE_PROTOCOL_ERROR;
+	return !control && length > SOCKET_MESSAGE_MAX ? WSLAY_CODE_MESSAGE_TOO_BIG : 0;
+}
+
+/* Follows the frames of what wslay is about to read; the code to close with, or 0. */
+static int
+watch_frames(struct frame_head *head, const uint8_t *base, size_t len)
+{
+	for (size_t i = 0; i < len;)
+	{
+		if (head->payload > 0)
+		{
+			uint64_t step = head->payload < len - i ? head->payload : len - i;
+			head->payload -= step;
+			i += step;
+			continue;
+		}
+		head->bytes[head->have++] = base[i++];
+		if (head->have < 2)
+			continue;
+		int form = head->bytes[1] & 0x7f;
+		int extra = form == 126 ? 2 : form == 127 ? 8 : 0;
+		int mask = head->bytes[1] & 0x80 ? 4 : 0;
+		if (head->have < 2 + extra + mask)
+			continue;
+		uint64_t length = extra ? 0 : (uint64_t) form;
+		for (int k = 0; k < extra; k++)
+			length = length << 8 | head->bytes[2 + k];
+		int code = judge_head(head, length);
+		head->have = 0;
+		head->payload = length;
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
 static ssize_t
 recv_callback(wslay_event_context_ptr ctx, uint8_t *base, size_t len, int flags, void *data)
 {
 	h2o_socket_t *sock = ((h2o_websocket_conn_t *) data)->sock;
+	struct socket *socket = ((h2o_websocket_conn_t *) data)->data;
 
 	(void) flags;
 	if (sock->input->size == 0)
@@ -230,6 +295,12 @@ recv_callback(wslay_event_context_ptr ctx, uint8_t *base, size_t len, int flags,
 		len = sock->input->size;
 	memcpy(base, sock->input->bytes, len);
 	h2o_buffer_consume(&sock->input, len);
+	int code = watch_frames(&socket->head, base, len);
+	if (code)
+	{
+		wslay_event_queue_close(ctx, (uint16_t) code, NULL, 0);
+		wslay_event_shutdown_read(ctx);
+	}
 	return (ssize_t) len;
 }
 

@@ -11,7 +11,7 @@
 
 enum
 {
-	SOCKET_MESSAGE_MAX = 65536
+	SOCKET_MESSAGE_MAX = 65536 + 1024 /* 64 kB and what wraps them */
 };
 
 struct socket;
