@@ -434,27 +434,27 @@ update_database()
 	extensions=$root$("$pg_config" --sharedir)/extension
 	version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" "$tree/extension/saleshub.control")
 	say "the SQL of the tree has changed: updating the database"
+	# What the tree no longer has was not written by this transaction; asked before the grants,
+	# which write every function.
 	sed -E 's/^CREATE (FUNCTION|PROCEDURE|AGGREGATE|VIEW)/CREATE OR REPLACE \1/
-		s/^CREATE SCHEMA /&IF NOT EXISTS /' "$tree/build/saleshub--$version.sql" \
-		>"$extensions/saleshub--$version--${version}tree.sql"
-	cat >>"$extensions/saleshub--$version--${version}tree.sql" <<-'SQL'
-		-- What the tree no longer has was not written by this transaction.
-		DO $$
-		DECLARE
-		    old regprocedure;
-		BEGIN
-		    FOR old IN
-		        SELECT p.oid
-		          FROM pg_proc p
-		          JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-		          JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'saleshub'
-		         WHERE p.xmin <> pg_current_xact_id()::xid
-		    LOOP
-		        EXECUTE format('DROP ROUTINE %s CASCADE', old);
-		    END LOOP;
-		END
-		$$;
-	SQL
+		s/^CREATE SCHEMA /&IF NOT EXISTS /' "$tree/build/saleshub--$version.sql" |
+		awk -v drop="DO \$\$
+			DECLARE
+			    old regprocedure;
+			BEGIN
+			    FOR old IN
+			        SELECT p.oid
+			          FROM pg_proc p
+			          JOIN pg_depend d
+			            ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+			          JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'saleshub'
+			         WHERE p.xmin <> pg_current_xact_id()::xid
+			    LOOP
+			        EXECUTE format('DROP ROUTINE %s CASCADE', old);
+			    END LOOP;
+			END
+			\$\$;" '/^REVOKE ALL ON ALL FUNCTIONS/ { print drop } { print }' \
+			>"$extensions/saleshub--$version--${version}tree.sql"
 	echo 'SELECT;' >"$extensions/saleshub--${version}tree--$version.sql"
 	if ! sql -1 -c "ALTER EXTENSION saleshub UPDATE TO '${version}tree'" \
 		-c "ALTER EXTENSION saleshub UPDATE TO '$version'" -c 'SELECT saleshub.install()' >/dev/null; then
