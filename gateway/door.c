@@ -49,7 +49,8 @@ struct door
 	void (*close_cb)(void *data);
 	void *close_data;
 	struct door_scan scan;
-	bool released, ending, queued;
+	bool released, ending;
+	bool stream;	  /* the answer under way has no end of its own */
 	uint64_t since;	  /* of the idle time, the head or the body, ms */
 	uint64_t drained; /* bytes thrown away while lingering */
 
@@ -139,6 +140,15 @@ door_guard(h2o_socket_t *sock)
 }
 
 void
+door_stream(h2o_socket_t *sock)
+{
+	struct door *door = door_of(sock);
+
+	if (door)
+		door->stream = true;
+}
+
+void
 door_release(h2o_socket_t *sock)
 {
 	struct door *door = door_of(sock);
@@ -188,6 +198,7 @@ h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
 		return;
 	}
 	door->since = h2o_now(self->loop);
+	door->stream = false;
 	if (sock->input->size == 0 &&
 		(door->scan.fault.status || door->scan.state >= DOOR_UPGRADE || draining))
 	{
@@ -358,6 +369,7 @@ static bool
 stalled(struct door *door, uint64_t now)
 {
 	int fd = h2o_socket_get_fd(door->sock);
+	uint64_t limit = (uint64_t) config.request_timeout_ms * 2 / 3;
 	struct tcp_info info = { 0 };
 	socklen_t len = sizeof info;
 	int unacked = 0;
@@ -376,8 +388,11 @@ stalled(struct door *door, uint64_t now)
 		door->acked_at = now;
 		return false;
 	}
+	/* who listens to a stream may be slow: what it is to get is not kept in memory */
+	if (door->stream)
+		limit *= 15;
 	return (h2o_socket_is_writing(door->sock) || h2o_socket_is_reading(door->sock)) &&
-		   now - door->acked_at > (uint64_t) config.request_timeout_ms * 2 / 3;
+		   now - door->acked_at > limit;
 }
 
 static void

@@ -16,6 +16,8 @@ void door_configure(h2o_globalconf_t *global);
  * one found there.
  */
 void door_guard(h2o_socket_t *sock);
+/* The answer under way is a stream: its reader may stall for longer. */
+void door_stream(h2o_socket_t *sock);
 /* The connection speaks something else from now on (after a websocket handshake). */
 void door_release(h2o_socket_t *sock);
 /* Ends connections of this thread that wait for a next request, also those that will. */

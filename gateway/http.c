@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "door.h"
 #include "http.h"
 #include "log.h"
 #include "metric.h"
@@ -349,6 +350,7 @@ http_stream_begin(struct request *request, int status, const char *content_type,
 	}
 	begin(request, status, content_type);
 	request->h2o->res.content_length = SIZE_MAX;
+	door_stream(request->h2o->conn->callbacks->get_socket(request->h2o->conn));
 	h2o_start_response(request->h2o, generator);
 	return true;
 }
