@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE 1 /* RTLD_NEXT */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -64,6 +65,8 @@ static __thread struct door doors; /* the list's head; linked to itself when fir
 static __thread struct timer sweep_timer;
 static __thread struct turn_end turn;
 static __thread bool draining;
+static __thread struct door
+	*cursor; /* of the walk under way: the next one, whatever is freed meanwhile */
 
 static void (*read_start)(h2o_socket_t *sock, h2o_socket_cb cb);
 
@@ -117,6 +120,8 @@ door_new(h2o_socket_t *sock, bool guard)
 static void
 door_free(struct door *door)
 {
+	if (cursor == door)
+		cursor = door->next;
 	door->prev->next = door->next;
 	door->next->prev = door->prev;
 	free(door);
@@ -276,7 +281,7 @@ on_linger_read(h2o_socket_t *sock, const char *err)
 static void
 linger(struct door *door)
 {
-	int fd = dup(h2o_socket_get_fd(door->sock));
+	int fd = fcntl(h2o_socket_get_fd(door->sock), F_DUPFD_CLOEXEC, 0);
 	h2o_socket_t *sock;
 
 	if (fd < 0)
@@ -303,16 +308,27 @@ end(struct door *door)
 	inner(sock, h2o_socket_error_closed);
 }
 
+/* The next door of a walk that began with cursor = doors.next; NULL: there is none. */
+static struct door *
+walk(void)
+{
+	struct door *door = cursor;
+
+	if (!door || door == &doors)
+		return NULL;
+	cursor = door->next;
+	return door;
+}
+
 static void
 on_turn_end(struct turn_end *work)
 {
-	struct door *door = doors.next, *next;
+	struct door *door;
 
 	(void) work;
-	/* end() frees one door and may append one */
-	for (; door != &doors; door = next)
+	cursor = doors.next;
+	while ((door = walk()) != NULL)
 	{
-		next = door->next;
 		if (door->ending)
 			end(door);
 	}
@@ -433,13 +449,11 @@ static void
 sweep(struct timer *timer)
 {
 	uint64_t now = h2o_now(self->loop);
-	struct door *door = doors.next, *next;
+	struct door *door;
 
-	for (; door != &doors; door = next)
-	{
-		next = door->next;
+	cursor = doors.next;
+	while ((door = walk()) != NULL)
 		sweep_one(door, now);
-	}
 	timer_start(timer, SWEEP_MS, sweep);
 }
 
@@ -455,12 +469,12 @@ has_input(h2o_socket_t *sock)
 void
 door_drain(void)
 {
-	struct door *door = doors.next, *next;
+	struct door *door;
 
 	draining = true;
-	for (; door && door != &doors; door = next)
+	cursor = doors.next;
+	while ((door = walk()) != NULL)
 	{
-		next = door->next;
 		if (door->guard && !door->released && !door->ending && door->scan.message == 0 &&
 			h2o_socket_is_reading(door->sock) && !has_input(door->sock))
 			end(door);
