@@ -34,7 +34,6 @@ export function leads(main, params) {
 	let rows = new Map(); // id -> {lead, tr}
 	let cursor = null;
 	let loading = null;
-	let pages = 0;
 	let names = new Map();
 	let panel = null;
 	let fresh = 0;
@@ -207,7 +206,14 @@ export function leads(main, params) {
 
 	async function restart() {
 		const mine = (loading = {});
-		const page = await get('/v1/leads', query());
+		// What is created from here on may be missing in the page.
+		const counted = fresh;
+		fresh = 0;
+		const page = await get('/v1/leads', query()).catch((problem) => {
+			fresh += counted;
+			if (mine === loading) loading = null;
+			throw problem;
+		});
 		if (mine !== loading) return;
 		const focused = body.contains(document.activeElement)
 			? document.activeElement.closest('tr').dataset.id
@@ -217,8 +223,6 @@ export function leads(main, params) {
 		for (const lead of page.data) put(lead);
 		rows.get(focused)?.tr.querySelector('.row-link').focus();
 		cursor = page.next_cursor;
-		pages = 1;
-		fresh = 0;
 		news.hidden = true;
 		loading = null;
 		drawFoot();
@@ -233,7 +237,6 @@ export function leads(main, params) {
 			if (mine !== loading) return;
 			for (const lead of page.data) put(lead);
 			cursor = page.next_cursor;
-			pages++;
 		} finally {
 			if (mine === loading) loading = null;
 			more.disabled = false;
@@ -241,11 +244,11 @@ export function leads(main, params) {
 		drawFoot();
 	}
 
-	/** Events: changed rows are read again; new ones come at once while the first page shows, else by a click. */
+	/** Events: changed rows are read again; new ones come at once at the top of the list, else by a click. */
 	const catchUp = coalesce(async () => {
 		const ids = [...changed].filter((id) => rows.has(id));
 		changed = new Set();
-		if (fresh && pages <= 1 && scrollY < 200) return restart();
+		if (fresh && scrollY < 200) return restart();
 		if (fresh) {
 			news.hidden = false;
 			news.textContent = `${fresh} new · show`;
@@ -262,8 +265,7 @@ export function leads(main, params) {
 		else if (event.type === 'lead.restored') {
 			gone.delete(event.id);
 			fresh++;
-		}
-		else if (event.type === 'lead.deleted') {
+		} else if (event.type === 'lead.deleted') {
 			gone.add(event.id);
 			rows.get(event.id)?.tr.remove();
 			rows.delete(event.id);
