@@ -520,13 +520,11 @@ http_query_problem(struct request *request, const struct pool_result *result)
 		errors = http_fault_add(
 			NULL,
 			&(struct http_fault){ .pointer = fault_pointer(request, result), .code = answer.code });
-	/* a wrong query parameter is a bad request wherever it is found */
-	if (answer.status == 422 && json_object_get(json_array_get(errors, 0), "parameter"))
-		answer.status = 400;
 	/* a DETAIL that is our JSON was written for the client, and so was its message */
 	code = http_copy(request, code ? code : answer.code, strlen(code ? code : answer.code));
-	/* a fault of the address, found by the database: as when we find it ourselves */
-	if (answer.status == 422 && strcmp(code, "invalid_parameter") == 0)
+	/* a wrong value in the address is a bad request, whoever finds it */
+	if (result->sqlstate && strncmp(result->sqlstate, "22", 2) == 0 &&
+		json_object_get(json_array_get(errors, 0), "parameter"))
 		answer.status = 400;
 	http_problem(request,
 				 answer.status,
