@@ -26,6 +26,7 @@ struct config
 	int request_timeout_ms;	  /* head and body must have arrived */
 	int drain_s;			  /* time for requests under way after SIGTERM */
 	int cache_l1_mb;		  /* in-process response cache, per thread */
+	int live_per_member;	  /* live connections of one member, per thread */
 	int max_connections;	  /* open client connections, all threads together */
 	int queue_timeout_ms;	  /* longest wait for a database connection */
 	bool sign_up;			  /* may strangers create an organisation */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "follow.h"
 #include "loop.h"
 #include "metric.h"
@@ -445,7 +446,7 @@ is_crowded(struct hub_subscriber *subscriber)
 		struct hub_subscriber *each = H2O_STRUCT_FROM_MEMBER(struct hub_subscriber, link, link);
 		count += strcmp(each->member, subscriber->member) == 0;
 	}
-	return count >= HUB_PER_MEMBER;
+	return count >= config.live_per_member;
 }
 
 static void

@@ -19,7 +19,6 @@
 enum
 {
 	HUB_CHANNELS = 128,
-	HUB_PER_MEMBER = 50, /* on one thread */
 	HUB_EPOCH = 64
 };
 
