@@ -15,6 +15,7 @@
 #include "hub.h"
 #include "listen.h"
 #include "log.h"
+#include "longpoll.h"
 #include "loop.h"
 #include "password.h"
 #include "pool.h"
@@ -98,6 +99,7 @@ serve(void)
 	auth_start();
 	account_start();
 	stream_install();
+	longpoll_install();
 	socketio_install();
 	status = loop_run(&global, &admin, setup);
 	if (config.ready_file[0] != '\0')

@@ -5,10 +5,10 @@
 
 #include "http.h"
 #include "hub.h"
+#include "listener.h"
 #include "loop.h"
 #include "stream.h"
 #include "text.h"
-#include "token.h"
 
 enum
 {
@@ -227,6 +227,7 @@ on_end(struct hub_subscriber *subscriber, const char *reason)
 
 /* --- how it begins --- */
 
+/* Answers instead of beginning; the stream is over. */
 static void
 refuse(struct stream *stream, enum hub_outcome outcome)
 {
@@ -234,34 +235,7 @@ refuse(struct stream *stream, enum hub_outcome outcome)
 
 	request->on_gone = NULL;
 	stream_free(stream);
-	if (outcome == HUB_REFUSED)
-		http_problem(request, 401, "session_over", "The session is over.", NULL, NULL);
-	else if (outcome == HUB_CROWDED)
-		http_problem(request, 429, "too_many_streams", "Too many live connections.", NULL, NULL);
-	else
-	{
-		http_header(request, "retry-after", "1");
-		http_problem(request, 503, "unavailable", "The database cannot be reached.", NULL, NULL);
-	}
-}
-
-static void
-deny(struct stream *stream, const char *const *denied, int ndenied)
-{
-	struct request *request = stream->request;
-	json_t *errors = NULL;
-
-	for (int i = 0; i < ndenied; i++)
-		errors = http_fault_add(
-			errors,
-			&(struct http_fault){ .parameter = "ch", .code = "forbidden", .detail = denied[i] });
-	request->on_gone = NULL;
-	http_problem(request,
-				 403,
-				 "channel_denied",
-				 "Some channels do not exist or may not be listened to.",
-				 errors,
-				 NULL);
+	listener_refuse(request, outcome);
 }
 
 static bool
@@ -277,7 +251,8 @@ on_joined(struct hub_subscriber *subscriber, enum hub_outcome outcome, const cha
 	}
 	if (ndenied)
 	{
-		deny(stream, denied, ndenied);
+		stream->request->on_gone = NULL;
+		listener_deny(stream->request, denied, ndenied);
 		return false;
 	}
 	stream->super.proceed = on_proceed;
@@ -301,108 +276,26 @@ static const struct hub_codec codec = {
 	.end = on_end,
 };
 
-/* Every ch= of the query; NULL after answering when one is malformed or there are none or too many.
- */
-static const char **
-read_channels(struct request *request, int *count)
-{
-	h2o_iovec_t query = http_query_string(request);
-	const char **names = http_alloc(request, sizeof *names * HUB_CHANNELS);
-	const char *fault = NULL;
-	struct channel channel;
-	size_t len;
-
-	*count = 0;
-	for (const char *at = query.base, *end = at + query.len; at && at < end && !fault;)
-	{
-		const char *stop = memchr(at, '&', (size_t) (end - at));
-		stop = stop ? stop : end;
-		if (stop - at > 3 && memcmp(at, "ch=", 3) == 0)
-		{
-			char *name = http_alloc(request, (size_t) (stop - at));
-			if (*count == HUB_CHANNELS)
-				fault = "too_many";
-			else if (!text_url_decode(at + 3, (size_t) (stop - at) - 3, true, name, &len) ||
-					 !channel_parse(name, &channel))
-				fault = "invalid";
-			else
-				names[(*count)++] = name;
-		}
-		at = stop + 1;
-	}
-	if (!fault && *count == 0)
-		fault = "required";
-	if (!fault)
-		return names;
-	http_problem(request,
-				 400,
-				 "invalid_parameter",
-				 "ch names a channel: entity:<type>:<id>, list:<type>, dash:main, feed or user:me.",
-				 http_fault_add(NULL, &(struct http_fault){ .parameter = "ch", .code = fault }),
-				 NULL);
-	return NULL;
-}
-
-/* Of the Authorization header, or for EventSource, which cannot send one, of the query. */
-static bool
-read_token(struct request *request, struct token *token)
-{
-	h2o_iovec_t header = http_request_header(request, "authorization");
-	const char *parameter = http_query_value(request, "access_token");
-
-	if (header.len > 7 && strncasecmp(header.base, "bearer ", 7) == 0)
-		return token_check(header.base + 7, header.len - 7, token);
-	return parameter && token_check(parameter, strlen(parameter), token);
-}
-
-static const char *
-read_since(struct request *request)
-{
-	h2o_iovec_t header = http_request_header(request, "last-event-id");
-	const char *parameter = http_query_value(request, "since");
-
-	if (header.len > 0)
-		return http_copy(request, header.base, header.len);
-	return parameter ? parameter : http_query_value(request, "lastEventId");
-}
-
 static void
 get_stream(struct request *request)
 {
-	struct token token;
+	struct listener listener;
 	struct stream *stream;
-	const char **names;
-	int count;
 
-	if (!read_token(request, &token))
-	{
-		http_problem(request, 401, "unauthorized", "A valid access token is needed.", NULL, NULL);
-		return;
-	}
-	if (request->head || self->draining)
-	{
-		http_header(request, "retry-after", "1");
-		http_problem(request, 503, "unavailable", "No streams are opened now.", NULL, NULL);
-		return;
-	}
-	names = read_channels(request, &count);
-	if (!names)
+	if (!listener_read(request, &listener))
 		return;
 	stream = h2o_mem_alloc(sizeof *stream);
 	memset(stream, 0, sizeof *stream);
 	stream->request = request;
 	stream->flush.run = on_flush;
 	stream->subscriber.codec = &codec;
-	memcpy(stream->subscriber.org, token.org, sizeof token.org);
-	memcpy(stream->subscriber.member, token.member, sizeof token.member);
-	memcpy(stream->subscriber.session, token.session, sizeof token.session);
-	stream->subscriber.expires = token.expires;
+	listener_identify(&listener, &stream->subscriber);
 	request->data = stream;
 	request->on_gone = on_gone;
 	if (!streams.next)
 		h2o_linklist_init_anchor(&streams);
 	h2o_linklist_insert(&streams, &stream->link);
-	hub_join(self->hub, &stream->subscriber, read_since(request), names, count);
+	hub_join(self->hub, &stream->subscriber, listener.since, listener.channels, listener.nchannels);
 }
 
 /* Ends them all: the readers come back to whoever serves then, and resume. */

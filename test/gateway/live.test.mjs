@@ -426,6 +426,43 @@ test('SSE: Last-Event-ID resumes, an unknown one is a reset', async () =>
 	foreign.close();
 });
 
+test('long polling: at once when there is something, later when there will be', async () =>
+{
+	const id = await lead();
+	await logged(id, 1);
+	const poll = async (query) => (await s.admin.api('GET', `/v1/poll?ch=entity:lead:${id}&${query}`)).body;
+	const first = await poll('');
+	assert.deepEqual(first.events, []);
+	await change(id, 0, 450);
+	const gseqs = (await logged(id, 451)).slice(1);
+	const got = [];
+	let next = first.next;
+	while (got.length < 450)
+	{
+		const answer = await poll(`since=${next}`);
+		assert.ok(answer.events.length > 0 && answer.events.length <= 200);
+		got.push(...answer.events);
+		next = answer.next;
+	}
+	exactly(got.map((event) => event.gseq), gseqs);
+	assert.equal(got[0].channel, `entity:lead:${id}`);
+
+	const later = poll(`since=${next}&wait=20`);
+	await sleep(100);
+	await change(id, 450, 451);
+	const [event] = (await later).events;
+	assert.equal(event.gseq, (await logged(id, 452)).at(-1));
+
+	const started = Date.now();
+	const none = await poll(`since=${(await later).next}&wait=1`);
+	assert.deepEqual(none.events, []);
+	assert.ok(Date.now() - started > 900);
+	assert.equal((await poll('since=ffffffffffff-1')).reset, 'position');
+	assert.equal((await s.admin.api('GET', '/v1/poll?ch=nothing')).status, 400);
+	assert.equal((await s.admin.api('GET', `/v1/poll?ch=feed&wait=x`)).status, 400);
+	assert.equal((await s.call('GET', '/v1/poll?ch=feed')).status, 401);
+});
+
 test('a reader that stalls loses nothing and costs no memory', async () =>
 {
 	const id = await lead();
