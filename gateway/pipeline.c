@@ -12,7 +12,7 @@
 enum
 {
 	BACKOFF_MIN_MS = 100,
-	BACKOFF_MAX_MS = 2000,
+	BACKOFF_MAX_MS = 500,
 	CONNECT_MS = 5000,
 	MAX_ANSWERS = 2 * POOL_STEPS + 1,
 	NAME_SIZE = 80
@@ -266,6 +266,15 @@ connect_now(struct pipeline *pipeline)
 	timer_start(&pipeline->timer, CONNECT_MS, on_connect_expiry);
 	if (!pgsocket_start(pipeline->pg, &pipeline->sock, self->loop, pipeline, on_connecting))
 		connect_failed(pipeline, pipeline->pg ? PQerrorMessage(pipeline->pg) : "out of memory");
+}
+
+void
+pipeline_hurry(struct pipeline *pipeline)
+{
+	if (pipeline->state != STATE_DOWN)
+		return;
+	timer_stop(&pipeline->timer);
+	connect_now(pipeline);
 }
 
 struct pipeline *

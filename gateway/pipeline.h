@@ -21,6 +21,8 @@ struct pipeline_events
 
 struct pipeline *pipeline_new(const char *conninfo, const struct pipeline_events *events,
 							  void *data);
+/* The database was seen to be back: try now what waits for its next try. */
+void pipeline_hurry(struct pipeline *pipeline);
 void pipeline_free(struct pipeline *pipeline);
 void *pipeline_data(const struct pipeline *pipeline);
 bool pipeline_ready(const struct pipeline *pipeline);

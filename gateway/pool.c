@@ -319,11 +319,15 @@ on_tick(struct timer *timer)
 
 /* --- outcomes --- */
 
+/* One connection is back, so the others need not wait for their turn to try. */
 static void
 on_ready(struct pipeline *pipeline)
 {
 	struct pool *pool = pipeline_data(pipeline);
 
+	for (int l = 0; l < POOL_LANES; l++)
+		for (int i = 0; i < pool->lanes[l].nconnections; i++)
+			pipeline_hurry(pool->lanes[l].connections[i]);
 	loop_at_turn_end(&pool->turn);
 }
 
