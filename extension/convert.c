@@ -148,7 +148,7 @@ read_options(struct conversion *c, Datum opts)
 static void
 lock_lead(struct conversion *c)
 {
-	/* Not FOR UPDATE: foreign keys to the lead need not wait, a second conversion does. */
+	/* A second conversion waits, and so does who links an activity with the lead meanwhile. */
 	static const char sql[] =
 		"SELECT l.status, l.email, l.phone,"
 		" nullif(concat_ws(' ', l.first_name, l.last_name), ''),"
@@ -159,7 +159,7 @@ lock_lead(struct conversion *c)
 		"CASE WHEN NOT saleshub.domain_is_free(saleshub.domain_normal(l.email))"
 		" THEN saleshub.domain_normal(l.email) END)"
 		" FROM crm.lead AS l"
-		" WHERE l.org_id = $1 AND l.lead_id = $2 AND l.deleted_at IS NULL FOR NO KEY UPDATE";
+		" WHERE l.org_id = $1 AND l.lead_id = $2 AND l.deleted_at IS NULL FOR UPDATE";
 
 	if (sh_convert_run(sql, sh_convert_args(c)) != 1)
 		ereport(ERROR,

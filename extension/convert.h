@@ -91,3 +91,8 @@ extern void sh_convert_contact(struct conversion *c);
 extern void sh_convert_deal(struct conversion *c);
 extern void sh_convert_activities(struct conversion *c);
 extern void sh_convert_finish(struct conversion *c);
+/*
+ * Lets the next statement write a converted lead and its conversion. Closed again by
+ * AtEOXact_GUC(true, the level returned); an error closes it as well.
+ */
+extern int sh_convert_open(void);

@@ -285,6 +285,16 @@ sh_convert_activities(struct conversion *c)
 	c->activities = sh_convert_value(1, &isnull);
 }
 
+int
+sh_convert_open(void)
+{
+	int nest = NewGUCNestLevel();
+
+	(void) set_config_option(
+		"saleshub.converting", "on", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return nest;
+}
+
 static void
 close_lead(struct conversion *c)
 {
@@ -298,10 +308,7 @@ close_lead(struct conversion *c)
 	sh_convert_arg_uuid(args, id_of(&c->company));
 	sh_convert_arg_uuid(args, id_of(&c->contact));
 	sh_convert_arg_uuid(args, id_of(&c->deal));
-	/* On for this one statement; an error puts it back as well. */
-	nest = NewGUCNestLevel();
-	(void) set_config_option(
-		"saleshub.converting", "on", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	nest = sh_convert_open();
 	if (sh_convert_run(sql, args) != 1)
 		elog(ERROR, "the lead was not converted");
 	AtEOXact_GUC(true, nest);
@@ -322,7 +329,7 @@ sh_convert_finish(struct conversion *c)
 		" contact_id, deal_id, created, filled, links, lead_before, actor_id, request_id)"
 		" SELECT $1, $2, o ->> 'key', o - 'key', sha256(convert_to((o - 'key')::text, 'UTF8')),"
 		" (d ->> 'company')::uuid, (d ->> 'contact')::uuid, (d ->> 'deal')::uuid,"
-		" to_jsonb($5::jsonb[]), to_jsonb($6::jsonb[]) || $7, $8,"
+		" saleshub.conversion_versions(to_jsonb($5::jsonb[])), to_jsonb($6::jsonb[]) || $7, $8,"
 		" jsonb_build_object('status', d -> 'status'), saleshub.member_id(), saleshub.request_id()"
 		" FROM (SELECT $3 AS o, $4 AS d) AS a RETURNING conversion_id";
 	struct convert_args *args = sh_convert_args(c);

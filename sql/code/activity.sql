@@ -84,6 +84,29 @@ $$;
 COMMENT ON FUNCTION saleshub.activity_check() IS
     'Trigger: brings an activity into its normal form and refuses what is wrong with it.';
 
+CREATE FUNCTION saleshub.record_keep(org_id uuid, entity text, id uuid) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    CASE entity
+        WHEN 'lead' THEN PERFORM FROM crm.lead r
+            WHERE r.org_id = record_keep.org_id AND r.lead_id = record_keep.id FOR KEY SHARE;
+        WHEN 'company' THEN PERFORM FROM crm.company r
+            WHERE r.org_id = record_keep.org_id AND r.company_id = record_keep.id FOR KEY SHARE;
+        WHEN 'contact' THEN PERFORM FROM crm.contact r
+            WHERE r.org_id = record_keep.org_id AND r.contact_id = record_keep.id FOR KEY SHARE;
+        WHEN 'deal' THEN PERFORM FROM crm.deal r
+            WHERE r.org_id = record_keep.org_id AND r.deal_id = record_keep.id FOR KEY SHARE;
+        ELSE NULL;
+    END CASE;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.record_keep(uuid, text, uuid) IS
+    'Holds a record for the rest of the transaction like a foreign key does: whoever converts the
+lead, or undoes what made the record, comes before or after, not in between.';
+ALTER FUNCTION saleshub.record_keep(uuid, text, uuid) OWNER TO saleshub_owner;
+
 CREATE FUNCTION saleshub.activity_link_check() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -95,6 +118,7 @@ BEGIN
         faults := saleshub.fault('/links', 'not_allowed',
                                  format('cannot be to a "%s"', NEW.entity));
     ELSE
+        PERFORM saleshub.record_keep(NEW.org_id, NEW.entity, NEW.entity_id);
         faults := saleshub.reference_faults(NEW.org_id, '/links', NEW.entity, NEW.entity_id);
     END IF;
     IF faults <> '[]' THEN
@@ -133,13 +157,16 @@ BEGIN
         AND NOT links @> jsonb_build_array(jsonb_build_object('type', k.entity,
                                                               'id', k.entity_id));
     removed := FOUND;
+    -- Leads first, then by type and id: the order in which conversions lock.
     INSERT INTO crm.activity_link (activity_id, entity, entity_id)
-    SELECT DISTINCT activity_link_set.id, link ->> 'type', (link ->> 'id')::uuid
-    FROM jsonb_array_elements(links) link
+    SELECT activity_link_set.id, l.type, l.id
+    FROM (SELECT DISTINCT link ->> 'type' AS type, (link ->> 'id')::uuid AS id
+          FROM jsonb_array_elements(links) link) l
     WHERE NOT EXISTS (
         SELECT FROM crm.activity_link k
         WHERE k.org_id = saleshub.org_id() AND k.activity_id = activity_link_set.id
-            AND k.entity = link ->> 'type' AND k.entity_id = (link ->> 'id')::uuid);
+            AND k.entity = l.type AND k.entity_id = l.id)
+    ORDER BY l.type <> 'lead', l.type, l.id;
     RETURN removed OR FOUND;
 END;
 $$;

@@ -233,6 +233,11 @@ BEGIN
         'Convert a lead into company, contact and deal', 'leads', idempotent => true,
         timeout_ms => 10000,
         args => jsonb_build_object('opts', saleshub.convert_schema()));
+    PERFORM saleshub.route('GET /v1/conversions/{id}', 'crm.conversion_get(uuid)',
+        'What a conversion did', 'leads');
+    PERFORM saleshub.route('POST /v1/conversions/{id}/undo', 'crm.conversion_undo(uuid, boolean)',
+        'Undo a conversion', 'leads', idempotent => true, timeout_ms => 10000,
+        args => '{"force": {"description": "Also take back what was changed since"}}');
 END
 $$;
-COMMENT ON FUNCTION saleshub.routes_conversion() IS 'Registers the route of the conversion';
+COMMENT ON FUNCTION saleshub.routes_conversion() IS 'Registers the routes of conversions';

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS crm.conversion (
     undone_by uuid,
     PRIMARY KEY (org_id, conversion_id)
 );
+ALTER TABLE crm.conversion ADD COLUMN IF NOT EXISTS undo jsonb;
 
 COMMENT ON TABLE crm.conversion IS 'What each conversion of a lead did, in enough detail to undo it.';
 COMMENT ON COLUMN crm.conversion.key IS 'Key of the caller: the same key is answered with the same conversion.';
@@ -39,7 +40,20 @@ CREATE INDEX IF NOT EXISTS conversion_company_idx ON crm.conversion (org_id, com
 CREATE INDEX IF NOT EXISTS conversion_contact_idx ON crm.conversion (org_id, contact_id);
 CREATE INDEX IF NOT EXISTS conversion_deal_idx ON crm.conversion (org_id, deal_id);
 
+COMMENT ON COLUMN crm.conversion.undo IS
+    'What undoing it did, as the first call answered: {restored, kept, conflicts}.';
+
+CREATE OR REPLACE TRIGGER conversion_10_guard
+    BEFORE UPDATE ON crm.conversion
+    FOR EACH ROW EXECUTE FUNCTION saleshub.conversion_guard();
+
 SELECT saleshub.protect('crm.conversion', 'SELECT, INSERT');
+GRANT UPDATE (undone_at, undone_by, undo) ON crm.conversion TO saleshub_user;
+
+CREATE OR REPLACE TRIGGER activity_link_60_follow
+    AFTER INSERT ON crm.activity_link
+    REFERENCING NEW TABLE AS linkrows
+    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.activity_link_follow();
 
 -- By which a lead finds its company.
 CREATE INDEX IF NOT EXISTS company_key_idx ON crm.company (org_id, saleshub.company_key(name))
