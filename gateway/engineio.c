@@ -389,6 +389,9 @@ engine_poll(struct engine *engine, struct poll *poll)
 		return;
 	}
 	engine->get = poll;
+	/* the client waits for the end of this poll before it upgrades */
+	if (engine->probed && !engine->queue.len)
+		put(engine, '6', "", 0);
 	flush_poll(engine);
 }
 
@@ -414,6 +417,12 @@ engine_probed(struct engine *engine)
 	}
 	engine->probed = true;
 	return true;
+}
+
+void
+engine_unprobed(struct engine *engine)
+{
+	engine->probed = false;
 }
 
 /* Timers and lists are of the thread. */

@@ -71,6 +71,8 @@ bool engine_payload(struct engine *engine, const char *base, size_t len);
 
 /* Of an upgrade: the probe was answered; the waiting GET is let go. False: no upgrade now. */
 bool engine_probed(struct engine *engine);
+/* The WebSocket went away before the upgrade: polls wait again. */
+void engine_unprobed(struct engine *engine);
 /* Takes the session out of this thread; false: not yet, ask again soon. */
 bool engine_leave(struct engine *engine);
 void engine_arrive(struct engine *engine, struct socket *socket);

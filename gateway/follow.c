@@ -458,8 +458,13 @@ on_open(struct hub_subscriber *subscriber, const struct ask_answer *answer)
 
 	if (answer->outcome == ASK_REFUSED)
 		outcome = HUB_REFUSED;
-	else if (answer->outcome != ASK_OK || strcmp(answer->epoch, hub->epoch) != 0)
+	else if (answer->outcome != ASK_OK)
 		outcome = HUB_UNAVAILABLE;
+	else if (strcmp(answer->epoch, hub->epoch) != 0)
+	{
+		outcome = HUB_UNAVAILABLE;
+		tail_look();
+	}
 	else if (is_crowded(subscriber))
 		outcome = HUB_CROWDED;
 	if (outcome != HUB_JOINED)

@@ -296,7 +296,7 @@ take(struct tail_batch *batch)
 void
 hub_notify(const char *epoch, int64_t top)
 {
-	tail_notify(epoch, top, take);
+	tail_notify(epoch, top);
 }
 
 static double
@@ -322,6 +322,8 @@ hub_new(void)
 		metric_counter("saleshub_live_resets_total",
 					   NULL,
 					   "Listeners told to reload because their position was not to be had");
+	if (self->index == 0)
+		tail_start(take);
 	if (self->index == 0)
 		metric_gauge("saleshub_live_subscribers", NULL, "Listeners", count_subscribers);
 	timer_start(&hub->sweep, SWEEP_MS, on_sweep);

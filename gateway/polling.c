@@ -227,6 +227,17 @@ upgrade_free(struct upgrade *upgrade)
 	free(upgrade);
 }
 
+static void
+on_unprobe(void *data)
+{
+	struct move *move = data;
+	struct engine *engine = engine_find(move->sid);
+
+	if (engine)
+		engine_unprobed(engine);
+	free(move);
+}
+
 /* Home again: the session was found ready, or was not. */
 static void
 on_probed(void *data)
@@ -234,6 +245,11 @@ on_probed(void *data)
 	struct move *move = data;
 	struct upgrade *upgrade = upgrade_find(move->serial);
 
+	if (!upgrade && move->ok)
+	{
+		loop_post(engine_thread(move->sid), on_unprobe, move);
+		return;
+	}
 	if (upgrade && move->ok)
 	{
 		upgrade->probed = true;
@@ -367,7 +383,11 @@ on_upgrade_drained(void *data)
 static void
 on_upgrade_closed(void *data)
 {
-	upgrade_free(data);
+	struct upgrade *upgrade = data;
+
+	if (upgrade->probed && !upgrade->taking)
+		send_move(upgrade, on_unprobe);
+	upgrade_free(upgrade);
 }
 
 static void

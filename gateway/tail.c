@@ -13,6 +13,7 @@ enum
 	BATCH = 500,
 	RETRY_MS = 100,
 	TIMEOUT_MS = 10000,
+	LOOK_MS = 5000,
 	COLUMNS = 6
 };
 
@@ -29,6 +30,9 @@ static struct
 	struct pool_query query;
 	char since[24], upto[24], batch[8];
 	const char *values[3];
+	struct timer look;
+	struct pool_query look_query;
+	bool looking;
 } tail;
 
 static void read_on(void);
@@ -196,8 +200,81 @@ read_on(void)
 	pool_send(self->pool, &tail.query);
 }
 
+/* --- looking for oneself --- */
+
+static void look(void);
+
+static void
+on_look_timer(struct timer *timer)
+{
+	(void) timer;
+	look();
+}
+
+static void
+on_looked(struct pool_query *query, const struct pool_result *result)
+{
+	char epoch[HUB_EPOCH];
+	struct pool_value value;
+	int64_t top;
+
+	(void) query;
+	tail.looking = false;
+	timer_start(&tail.look, LOOK_MS, on_look_timer);
+	if (!result->ok || pool_rows(result, 0) != 1)
+		return;
+	value = pool_value(result, 0, 0, 0);
+	if (!value.base || value.len >= sizeof epoch)
+		return;
+	snprintf(epoch, sizeof epoch, "%.*s", (int) value.len, value.base);
+	value = pool_value(result, 0, 0, 1);
+	if (value.base && text_integer(value.base, value.len, &top))
+		tail_notify(epoch, top);
+}
+
+static void
+look(void)
+{
+	if (tail.looking)
+		return;
+	tail.looking = true;
+	timer_stop(&tail.look);
+	tail.look_query = (struct pool_query){
+		.nsteps = 1,
+		.lane = POOL_READ,
+		.timeout_ms = TIMEOUT_MS,
+		.retry = true,
+		.on_done = on_looked,
+	};
+	tail.look_query.steps[0] = (struct pool_step){
+		.name = "live_position",
+		.sql = "SELECT epoch, top, floor FROM saleshub.event_position()",
+	};
+	pool_send(self->pool, &tail.look_query);
+}
+
+static void
+on_look(void *data)
+{
+	(void) data;
+	look();
+}
+
 void
-tail_notify(const char *epoch, int64_t top, void (*take)(struct tail_batch *batch))
+tail_look(void)
+{
+	loop_post(0, on_look, NULL);
+}
+
+void
+tail_start(void (*take)(struct tail_batch *batch))
+{
+	tail.take = take;
+	timer_start(&tail.look, LOOK_MS, on_look_timer);
+}
+
+void
+tail_notify(const char *epoch, int64_t top)
 {
 	if (strcmp(epoch, tail.epoch) != 0)
 	{
@@ -205,7 +282,6 @@ tail_notify(const char *epoch, int64_t top, void (*take)(struct tail_batch *batc
 			return;
 		snprintf(tail.epoch, sizeof tail.epoch, "%s", epoch);
 		tail.at = tail.target = top;
-		tail.take = take;
 		struct tail_batch *batch = batch_new(top, top);
 		batch->start = true;
 		loop_broadcast(on_thread, batch);

@@ -23,7 +23,14 @@ struct tail_batch
 
 void tail_release(struct tail_batch *batch);
 /*
- * From listen, on thread 0. take is called on each thread for each batch, in order, and owns one
+ * On thread 0, once. take is called on each thread for each batch, in order, and owns one
  * reference.
  */
-void tail_notify(const char *epoch, int64_t top, void (*take)(struct tail_batch *batch));
+void tail_start(void (*take)(struct tail_batch *batch));
+/* From listen, on thread 0. */
+void tail_notify(const char *epoch, int64_t top);
+/*
+ * From any thread: somebody saw that the log is another one. Otherwise we look every few seconds:
+ * notifications can be lost with their connection, and a new log may begin without one.
+ */
+void tail_look(void);

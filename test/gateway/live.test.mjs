@@ -5,6 +5,7 @@ import { createConnection } from 'node:net';
 import { test } from 'node:test';
 import { EventSource } from 'eventsource';
 import { io } from 'socket.io-client';
+import { WebSocket } from 'ws';
 import { sleep, stack, waitFor } from '../lib/stack.mjs';
 
 const s = await stack();
@@ -466,6 +467,7 @@ test('long polling: at once when there is something, later when there will be', 
 test('a reader that stalls loses nothing and costs no memory', async () =>
 {
 	const id = await lead();
+	await logged(id, 1);
 	const heard = listen(s.admin.access_token);
 	const stalled = await raw_stream(s.admin.access_token, `ch=entity:lead:${id}&ch=list:lead`);
 	try
@@ -540,8 +542,8 @@ test('a log that became another one is a reset for all', async () =>
 	{
 		await joined(heard, ['feed']);
 		await waitFor(() => stream.events.length);
-		await s.sql("UPDATE saleshub.event_state SET identity = 'elsewhere'");
-		await s.restart('postgres');
+		// as after a restore, and without a notification
+		await s.sql("UPDATE saleshub.event_state SET epoch = left(md5(epoch), 12), top = top + 1000, floor = top + 1000");
 		await waitFor(() => heard.others.some(([name]) => name === 'event:reset'), { what: 'reset' });
 		await waitFor(() => stream.events.some((e) => e.type === 'reset'), { what: 'reset of the stream' });
 		const id = await waitFor(() => lead(), { what: 'a lead after the restart' });
@@ -578,6 +580,36 @@ test('Engine.IO: what is wrong with a request', async () =>
 	assert.equal((await get(`EIO=4&transport=polling&sid=${sid}`)).status, 400);
 	assert.equal(await (await first).text(), '1');
 	assert.equal((await get(`EIO=4&transport=polling&sid=${sid}`)).status, 400);
+});
+
+test('Engine.IO: an upgrade that is given up leaves a session that polls', async () =>
+{
+	const base = `${s.url}/socket.io/?EIO=4`;
+	const { sid } = JSON.parse((await (await fetch(`${base}&transport=polling`)).text()).slice(1));
+	const poll = () => fetch(`${base}&transport=polling&sid=${sid}`).then((r) => r.text());
+	const post = (body) => fetch(`${base}&transport=polling&sid=${sid}`, { method: 'POST', body });
+	assert.equal(await (await post(`40${JSON.stringify({ token: s.admin.access_token })}`)).text(), 'ok');
+	let heard = await poll();
+	while (!heard.includes('"sync"'))
+		heard += await poll();
+
+	const waiting = poll();
+	const socket = new WebSocket(`${base.replace('http', 'ws')}&transport=websocket&sid=${sid}`);
+	await new Promise((resolve) => socket.on('open', resolve));
+	socket.send('2probe');
+	assert.equal(String(await new Promise((resolve) => socket.on('message', resolve))), '3probe');
+	assert.equal(await waiting, '6');
+	assert.equal(await poll(), '6', 'the probed session holds no poll');
+	socket.terminate();
+	await waitFor(async () =>
+	{
+		const next = poll().then(() => 'answered');
+		const held = await Promise.race([next, sleep(200)]) !== 'answered';
+		if (held)
+			await post('420["unsubscribe",{"channels":[]}]');
+		await next;
+		return held;
+	}, { what: 'a poll that waits' });
 });
 
 test('SIGTERM: clients are told, and come back', async () =>
