@@ -302,9 +302,10 @@ BEGIN
         'won_amount', saleshub.dashboard_money(t.won_amount, currency),
         'win_rate', saleshub.dashboard_ratio(t.won, t.won + t.lost, 6),
         'avg_cycle_days', saleshub.dashboard_ratio(t.won_seconds, t.won * 86400, 4),
-        -- open × win rate × average won ÷ average cycle, written out so as to divide only once
-        'velocity_per_day', saleshub.dashboard_ratio(t.open * t.won * t.won_amount * 86400,
-                                                     (t.won + t.lost) * t.won_seconds, 6))
+        -- open × win rate as shown × average won ÷ average cycle; the number won cancels out
+        'velocity_per_day', saleshub.dashboard_ratio(
+            t.open * saleshub.dashboard_ratio(t.won, t.won + t.lost, 6) * t.won_amount * 86400,
+            t.won_seconds, 6))
     FROM (SELECT coalesce(sum(n) FILTER (WHERE fact = 'deal_open'), 0) AS open,
                  coalesce(sum(amount) FILTER (WHERE fact = 'deal_open'), 0) AS open_amount,
                  coalesce(sum(weighted) FILTER (WHERE fact = 'deal_open'), 0) AS weighted_amount,
