@@ -1,5 +1,5 @@
 /*
- * Predicates over the columns of a lead, evaluated for every row.
+ * Conditions over the columns of a lead, evaluated for every row.
  *
  * Logic is two-valued. A comparison with an empty field is false, except that != and not_in are
  * the exact opposites of = and in. Text is compared without regard to letter case.
@@ -13,10 +13,65 @@
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 #include "utils/numeric.h"
+#include "utils/varlena.h"
 
 #include "match.h"
 #include "predicate.h"
 #include "saleshub.h"
+
+static const struct
+{
+	const char *name;
+	enum predicate_type type;
+} fields[FIELD_COUNT] = {
+	[FIELD_FIRST_NAME] = { "first_name", TYPE_TEXT },
+	[FIELD_LAST_NAME] = { "last_name", TYPE_TEXT },
+	[FIELD_EMAIL] = { "email", TYPE_EMAIL },
+	[FIELD_PHONE] = { "phone", TYPE_TEXT },
+	[FIELD_COMPANY_NAME] = { "company_name", TYPE_TEXT },
+	[FIELD_TITLE] = { "title", TYPE_TEXT },
+	[FIELD_WEBSITE] = { "website", TYPE_TEXT },
+	[FIELD_SOURCE] = { "source", TYPE_TEXT },
+	[FIELD_STATUS] = { "status", TYPE_TEXT },
+	[FIELD_COUNTRY] = { "country", TYPE_TEXT },
+	[FIELD_CITY] = { "city", TYPE_TEXT },
+	[FIELD_INDUSTRY] = { "industry", TYPE_TEXT },
+	[FIELD_EMPLOYEES] = { "employees", TYPE_INTEGER },
+	[FIELD_ANNUAL_REVENUE] = { "annual_revenue", TYPE_NUMERIC },
+	[FIELD_ANNUAL_REVENUE_CURRENCY] = { "annual_revenue_currency", TYPE_TEXT },
+	[FIELD_TAGS] = { "tags", TYPE_TAGS },
+	[FIELD_CONSENT_EMAIL] = { "consent_email", TYPE_BOOLEAN },
+	[FIELD_CONSENT_PHONE] = { "consent_phone", TYPE_BOOLEAN },
+};
+
+static bool
+find_field(const struct predicate_catalogue *self, const char *name, int len,
+		   struct predicate_subject *out)
+{
+	for (int i = 0; i < FIELD_COUNT; i++)
+		if (strlen(fields[i].name) == len && memcmp(fields[i].name, name, len) == 0)
+		{
+			out->name = fields[i].name;
+			out->type = fields[i].type;
+			out->field = i;
+			return true;
+		}
+	return false;
+}
+
+const struct predicate_catalogue sh_predicate_lead = { .find = find_field };
+
+const char *
+sh_predicate_column(enum predicate_field field)
+{
+	return fields[field].name;
+}
+
+enum predicate_type
+sh_predicate_type(enum predicate_field field)
+{
+	return fields[field].type;
+}
 
 /* Lower case. ASCII is done by hand: it is nearly all there is, and the locale is slow. */
 struct predicate_text
@@ -76,9 +131,16 @@ has_start(const struct predicate_text *text, const struct predicate_text *part)
 	return text->len >= part->len && memcmp(text->data, part->data, part->len) == 0;
 }
 
-/* The part of an address behind the last @ is, or lies below, the wanted domain. */
-static bool
-domain_matches(const struct predicate_text *email, const struct predicate_constant *wanted)
+enum domain_kind
+sh_predicate_domain_kind(const struct predicate_text *name)
+{
+	return strcmp(name->data, "free") == 0	   ? DOMAIN_FREE :
+		   strcmp(name->data, "business") == 0 ? DOMAIN_BUSINESS :
+												 DOMAIN_NAMED;
+}
+
+bool
+sh_predicate_domain(const struct predicate_text *email, const struct predicate_constant *wanted)
 {
 	const char *at = memrchr(email->data, '@', email->len);
 	struct predicate_text domain;
@@ -101,8 +163,8 @@ domain_matches(const struct predicate_text *email, const struct predicate_consta
 	return same_text(&domain, &wanted->text);
 }
 
-static bool
-tags_contain(Datum tags, const struct predicate_constant *wanted)
+bool
+sh_predicate_has_tag(Datum tags, const struct predicate_text *wanted)
 {
 	Datum *values;
 	bool *nulls;
@@ -119,7 +181,7 @@ tags_contain(Datum tags, const struct predicate_constant *wanted)
 			continue;
 		value = PG_DETOAST_DATUM_PACKED(values[i]);
 		tag = sh_predicate_fold(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-		if (same_text(&tag, &wanted->text))
+		if (same_text(&tag, wanted))
 			return true;
 	}
 	return false;
@@ -136,6 +198,14 @@ is_empty(const struct predicate_row *row, enum predicate_field field)
 							  ARR_DIMS(DatumGetArrayTypeP(row->values[field]))) == 0;
 	return (sh_predicate_type(field) == TYPE_TEXT || sh_predicate_type(field) == TYPE_EMAIL) &&
 		   VARSIZE_ANY_EXHDR(PG_DETOAST_DATUM_PACKED(row->values[field])) == 0;
+}
+
+static int
+compare_text(const struct predicate_text *a, const struct predicate_text *b)
+{
+	if (same_text(a, b))
+		return 0;
+	return varstr_cmp(a->data, a->len, b->data, b->len, DEFAULT_COLLATION_OID) < 0 ? -1 : 1;
 }
 
 /* Negative, zero or positive as the field is below, at or above the constant. */
@@ -155,8 +225,10 @@ compare(struct predicate_row *row, enum predicate_field field,
 			return DatumGetInt32(DirectFunctionCall2(numeric_cmp, value, with->numeric));
 		case TYPE_BOOLEAN:
 			return DatumGetBool(value) == with->truth ? 0 : 1;
+		case TYPE_TAGS:
+			return sh_predicate_has_tag(value, &with->text) ? 0 : 1;
 		default:
-			return same_text(folded(row, field), &with->text) ? 0 : 1;
+			return compare_text(folded(row, field), &with->text);
 	}
 }
 
@@ -164,7 +236,7 @@ static bool
 is_any(const struct predicate *node, struct predicate_row *row)
 {
 	for (int i = 0; i < node->count; i++)
-		if (compare(row, node->field, &node->constants[i]) == 0)
+		if (compare(row, node->subject.field, &node->constants[i]) == 0)
 			return true;
 	return false;
 }
@@ -173,8 +245,9 @@ static bool
 leaf_true(const struct predicate *node, struct predicate_row *row)
 {
 	const struct predicate_constant *with = node->constants;
+	enum predicate_field field = node->subject.field;
 
-	if (is_empty(row, node->field))
+	if (is_empty(row, field))
 		return node->op == OP_IS_NULL || node->op == OP_NE || node->op == OP_NOT_IN;
 	switch (node->op)
 	{
@@ -185,21 +258,21 @@ leaf_true(const struct predicate *node, struct predicate_row *row)
 		case OP_NOT_IN:
 			return !is_any(node, row);
 		case OP_LT:
-			return compare(row, node->field, with) < 0;
+			return compare(row, field, with) < 0;
 		case OP_LE:
-			return compare(row, node->field, with) <= 0;
+			return compare(row, field, with) <= 0;
 		case OP_GT:
-			return compare(row, node->field, with) > 0;
+			return compare(row, field, with) > 0;
 		case OP_GE:
-			return compare(row, node->field, with) >= 0;
+			return compare(row, field, with) >= 0;
 		case OP_CONTAINS:
-			if (sh_predicate_type(node->field) == TYPE_TAGS)
-				return tags_contain(row->values[node->field], with);
-			return has_part(folded(row, node->field), &with->text);
+			if (sh_predicate_type(field) == TYPE_TAGS)
+				return sh_predicate_has_tag(row->values[field], &with->text);
+			return has_part(folded(row, field), &with->text);
 		case OP_STARTS_WITH:
-			return has_start(folded(row, node->field), &with->text);
+			return has_start(folded(row, field), &with->text);
 		case OP_MATCHES_DOMAIN:
-			return domain_matches(folded(row, node->field), with);
+			return sh_predicate_domain(folded(row, field), with);
 		default:
 			return node->op == OP_NOT_NULL;
 	}

@@ -1,4 +1,8 @@
-/* Conditions over the columns of a lead, as scoring rules state them. */
+/*
+ * Conditions over the fields of a record: the one grammar of lists, saved filters, segments and
+ * scoring rules. What the fields are is a catalogue; a tree is evaluated in memory over a lead
+ * (predicate.c) or written as SQL (filter.c), which agree.
+ */
 #pragma once
 
 #include "nodes/pg_list.h"
@@ -31,9 +35,13 @@ enum predicate_type
 {
 	TYPE_TEXT,
 	TYPE_EMAIL,
+	TYPE_ENUM,
 	TYPE_INTEGER,
 	TYPE_NUMERIC,
 	TYPE_BOOLEAN,
+	TYPE_UUID,
+	TYPE_DATE,
+	TYPE_TIMESTAMP,
 	TYPE_TAGS
 };
 
@@ -57,6 +65,26 @@ enum predicate_op
 	OP_AND = OP_LEAF_COUNT,
 	OP_OR,
 	OP_NOT
+};
+
+/* What a condition is about. */
+struct predicate_subject
+{
+	const char *name;
+	enum predicate_type type;
+	enum predicate_field field; /* of a lead in memory */
+	bool linked;				/* ids in a table beside it, which may be many or none */
+	JsonbContainer *allowed;	/* of an enum: the array of its values */
+	JsonbContainer *meta;		/* of a filter: how SQL reaches it */
+};
+
+/* The fields that conditions may name. */
+struct predicate_catalogue
+{
+	/* Fill in the subject of that name; false: there is none. */
+	bool (*find)(const struct predicate_catalogue *self, const char *name, int len,
+				 struct predicate_subject *out);
+	JsonbContainer *fields;
 };
 
 /* Text in one letter case, not terminated; data NULL until it is asked for. */
@@ -102,8 +130,8 @@ struct predicate_constant
 struct predicate
 {
 	enum predicate_op op;
-	enum predicate_field field;
-	int count; /* of parts for and, or, not; else of constants */
+	struct predicate_subject subject; /* unless and, or, not */
+	int count;						  /* of parts for and, or, not; else of constants */
 	struct predicate **parts;
 	struct predicate_constant *constants;
 };
@@ -111,11 +139,28 @@ struct predicate
 /* The column of a field, and what it holds. */
 extern const char *sh_predicate_column(enum predicate_field field);
 extern enum predicate_type sh_predicate_type(enum predicate_field field);
+/* The fields of a lead that conditions are evaluated over in memory. */
+extern const struct predicate_catalogue sh_predicate_lead;
 /* Lower case, in the current memory context. */
 extern struct predicate_text sh_predicate_fold(const char *data, int len);
 /*
- * The tree ready to be evaluated, in the current memory context. Faults are appended to errors
- * (struct predicate_error); the result is NULL when there are any.
+ * The tree over a lead ready to be evaluated, in the current memory context. Faults are appended
+ * to errors (struct predicate_error); the result is NULL when there are any.
  */
 extern struct predicate *sh_predicate_compile(JsonbValue *json, List **errors);
+/* The same over the fields of a catalogue. */
+extern struct predicate *sh_predicate_compile_over(const struct predicate_catalogue *catalogue,
+												   JsonbValue *json, List **errors);
+/* Append faults as a JSON array of {pointer, code, detail}. */
+extern JsonbValue *sh_predicate_push_errors(JsonbParseState **state, const List *errors);
+/* One value of a condition, checked; else code and detail say why not. */
+extern bool sh_predicate_constant(const struct predicate_subject *subject, enum predicate_op op,
+								  JsonbValue *json, struct predicate_constant *out,
+								  const char **code, char **detail);
 extern bool sh_predicate_true(const struct predicate *predicate, struct predicate_row *row);
+/* The part of an address behind the last @ is of the wanted kind, or lies at or below a name. */
+extern bool sh_predicate_domain(const struct predicate_text *email,
+								const struct predicate_constant *wanted);
+/* Which domains a text names; folded. */
+extern enum domain_kind sh_predicate_domain_kind(const struct predicate_text *name);
+extern bool sh_predicate_has_tag(Datum tags, const struct predicate_text *wanted);

@@ -1,78 +1,65 @@
 /*
- * Predicates as people write them, {"field","op","value"}, {"and":[…]}, {"or":[…]}, {"not":…},
- * checked and made ready for evaluation. All faults are found at once, each with its pointer.
+ * Conditions as people write them, {"field","op","value"}, {"and":[…]}, {"or":[…]}, {"not":…},
+ * checked against a catalogue of fields. All faults are found at once, each with its pointer.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/numeric.h"
 
 #include "predicate.h"
 #include "saleshub.h"
 
 #define MAX_DEPTH 32
 #define MAX_NODES 500
+#define MAX_VALUES 5000
+#define MAX_ERRORS 100
+/* Bytes of a name that a message repeats. */
+#define MAX_NAME 64
 
 /* State of one compilation. */
 struct compiler
 {
+	const struct predicate_catalogue *catalogue;
 	StringInfoData pointer;
 	int nodes;
+	int values;
 	int depth;
 	List **errors;
 };
 
-static const struct
-{
-	const char *name;
-	enum predicate_type type;
-} fields[FIELD_COUNT] = {
-	[FIELD_FIRST_NAME] = { "first_name", TYPE_TEXT },
-	[FIELD_LAST_NAME] = { "last_name", TYPE_TEXT },
-	[FIELD_EMAIL] = { "email", TYPE_EMAIL },
-	[FIELD_PHONE] = { "phone", TYPE_TEXT },
-	[FIELD_COMPANY_NAME] = { "company_name", TYPE_TEXT },
-	[FIELD_TITLE] = { "title", TYPE_TEXT },
-	[FIELD_WEBSITE] = { "website", TYPE_TEXT },
-	[FIELD_SOURCE] = { "source", TYPE_TEXT },
-	[FIELD_STATUS] = { "status", TYPE_TEXT },
-	[FIELD_COUNTRY] = { "country", TYPE_TEXT },
-	[FIELD_CITY] = { "city", TYPE_TEXT },
-	[FIELD_INDUSTRY] = { "industry", TYPE_TEXT },
-	[FIELD_EMPLOYEES] = { "employees", TYPE_INTEGER },
-	[FIELD_ANNUAL_REVENUE] = { "annual_revenue", TYPE_NUMERIC },
-	[FIELD_ANNUAL_REVENUE_CURRENCY] = { "annual_revenue_currency", TYPE_TEXT },
-	[FIELD_TAGS] = { "tags", TYPE_TAGS },
-	[FIELD_CONSENT_EMAIL] = { "consent_email", TYPE_BOOLEAN },
-	[FIELD_CONSENT_PHONE] = { "consent_phone", TYPE_BOOLEAN },
-};
-
-#define FOR_TEXT (1 << TYPE_TEXT | 1 << TYPE_EMAIL)
-#define FOR_NUMBER (1 << TYPE_INTEGER | 1 << TYPE_NUMERIC)
-#define FOR_ALL (FOR_TEXT | FOR_NUMBER | 1 << TYPE_BOOLEAN | 1 << TYPE_TAGS)
+#define TYPE(name) (1 << TYPE_##name)
+#define FOR_TEXT (TYPE(TEXT) | TYPE(EMAIL))
+#define FOR_NAMED (FOR_TEXT | TYPE(ENUM) | TYPE(UUID))
+#define FOR_ORDER (FOR_TEXT | TYPE(INTEGER) | TYPE(NUMERIC) | TYPE(DATE) | TYPE(TIMESTAMP))
+#define FOR_ONE (FOR_NAMED | FOR_ORDER | TYPE(BOOLEAN))
+#define FOR_ALL (FOR_ONE | TYPE(TAGS))
 
 static const struct
 {
 	const char *name;
-	int types; /* set of the field types it may be used with */
+	const char *word; /* as in the parameters of a list; NULL: the same */
+	int types;		  /* set of the types it may be used with */
 } ops[OP_LEAF_COUNT] = {
-	[OP_EQ] = { "=", FOR_TEXT | FOR_NUMBER | 1 << TYPE_BOOLEAN },
-	[OP_NE] = { "!=", FOR_TEXT | FOR_NUMBER | 1 << TYPE_BOOLEAN },
-	[OP_LT] = { "<", FOR_NUMBER },
-	[OP_LE] = { "<=", FOR_NUMBER },
-	[OP_GT] = { ">", FOR_NUMBER },
-	[OP_GE] = { ">=", FOR_NUMBER },
-	[OP_IN] = { "in", FOR_TEXT | FOR_NUMBER },
-	[OP_NOT_IN] = { "not_in", FOR_TEXT | FOR_NUMBER },
-	[OP_CONTAINS] = { "contains", FOR_TEXT | 1 << TYPE_TAGS },
-	[OP_STARTS_WITH] = { "starts_with", FOR_TEXT },
-	[OP_IS_NULL] = { "is_null", FOR_ALL },
-	[OP_NOT_NULL] = { "not_null", FOR_ALL },
-	[OP_MATCHES_DOMAIN] = { "matches_domain", 1 << TYPE_EMAIL },
+	[OP_EQ] = { "=", "eq", FOR_ONE },
+	[OP_NE] = { "!=", "ne", FOR_ONE },
+	[OP_LT] = { "<", "lt", FOR_ORDER },
+	[OP_LE] = { "<=", "lte", FOR_ORDER },
+	[OP_GT] = { ">", "gt", FOR_ORDER },
+	[OP_GE] = { ">=", "gte", FOR_ORDER },
+	[OP_IN] = { "in", NULL, FOR_NAMED | FOR_ORDER | TYPE(TAGS) },
+	[OP_NOT_IN] = { "not_in", NULL, FOR_NAMED | FOR_ORDER | TYPE(TAGS) },
+	[OP_CONTAINS] = { "contains", NULL, FOR_TEXT | TYPE(TAGS) },
+	[OP_STARTS_WITH] = { "starts_with", NULL, FOR_TEXT },
+	[OP_IS_NULL] = { "is_null", NULL, FOR_ALL },
+	[OP_NOT_NULL] = { "not_null", NULL, FOR_ALL },
+	[OP_MATCHES_DOMAIN] = { "matches_domain", NULL, TYPE(EMAIL) },
 };
+
+/* What a linked field can be asked for: ids that are there. */
+#define LINKED_OPS (1 << OP_EQ | 1 << OP_NE | 1 << OP_IN | 1 << OP_NOT_IN)
 
 static struct predicate *compile(struct compiler *c, JsonbValue *json);
 
@@ -86,40 +73,42 @@ sh_score_predicate_errors(PG_FUNCTION_ARGS)
 	JsonbParseState *state = NULL;
 	JsonbValue root;
 	List *errors = NIL;
-	ListCell *cell;
 
 	JsonbToJsonbValue(jsonb, &root);
 	(void) sh_predicate_compile(&root, &errors);
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(sh_predicate_push_errors(&state, errors)));
+}
+
+JsonbValue *
+sh_predicate_push_errors(JsonbParseState **state, const List *errors)
+{
+	ListCell *cell;
+
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	foreach (cell, errors)
 	{
 		const struct predicate_error *error = lfirst(cell);
 
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		sh_json_string(&state, "pointer", error->pointer);
-		sh_json_string(&state, "code", error->code);
-		sh_json_string(&state, "detail", error->detail);
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		sh_json_string(state, "pointer", error->pointer);
+		sh_json_string(state, "code", error->code);
+		sh_json_string(state, "detail", error->detail);
+		pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	}
-	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
-}
-
-const char *
-sh_predicate_column(enum predicate_field field)
-{
-	return fields[field].name;
-}
-
-enum predicate_type
-sh_predicate_type(enum predicate_field field)
-{
-	return fields[field].type;
+	return pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
 struct predicate *
 sh_predicate_compile(JsonbValue *json, List **errors)
 {
-	struct compiler c = { .errors = errors };
+	return sh_predicate_compile_over(&sh_predicate_lead, json, errors);
+}
+
+struct predicate *
+sh_predicate_compile_over(const struct predicate_catalogue *catalogue, JsonbValue *json,
+						  List **errors)
+{
+	struct compiler c = { .catalogue = catalogue, .errors = errors };
 	struct predicate *predicate;
 	int before = list_length(*errors);
 
@@ -133,8 +122,11 @@ sh_predicate_compile(JsonbValue *json, List **errors)
 static void
 fault(struct compiler *c, const char *member, const char *code, char *detail)
 {
-	struct predicate_error *error = palloc(sizeof *error);
+	struct predicate_error *error;
 
+	if (list_length(*c->errors) >= MAX_ERRORS)
+		return;
+	error = palloc(sizeof *error);
 	error->pointer = member ? psprintf("%s/%s", c->pointer.data, member) : pstrdup(c->pointer.data);
 	error->code = code;
 	error->detail = detail;
@@ -160,6 +152,37 @@ is_array(const JsonbValue *json)
 		   !JsonContainerIsScalar(json->val.binary.data);
 }
 
+static bool
+string_is(const JsonbValue *json, const char *name)
+{
+	return json->val.string.len == strlen(name) &&
+		   memcmp(json->val.string.val, name, json->val.string.len) == 0;
+}
+
+/* The beginning of a string, for messages. */
+static char *
+shown(const JsonbValue *json)
+{
+	return pnstrdup(json->val.string.val,
+					pg_mbcliplen(json->val.string.val, json->val.string.len, MAX_NAME));
+}
+
+/* A name as a step of a JSON pointer (RFC 6901); a long one is cut. */
+static char *
+step_of(const char *name, int len)
+{
+	StringInfoData step;
+
+	len = pg_mbcliplen(name, len, MAX_NAME);
+	initStringInfo(&step);
+	for (int i = 0; i < len; i++)
+		if (name[i] == '~' || name[i] == '/')
+			appendStringInfoString(&step, name[i] == '~' ? "~0" : "~1");
+		else
+			appendStringInfoChar(&step, name[i]);
+	return step.data;
+}
+
 /* Every member but the named ones is a fault. */
 static void
 check_members(struct compiler *c, JsonbValue *json, const char *const *known)
@@ -171,15 +194,16 @@ check_members(struct compiler *c, JsonbValue *json, const char *const *known)
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		const char *const *k = known;
-		char *name;
 
 		if (token != WJB_KEY)
 			continue;
-		name = pnstrdup(v.val.string.val, v.val.string.len);
-		while (*k && strcmp(*k, name) != 0)
+		while (*k && !string_is(&v, *k))
 			k++;
 		if (!*k)
-			fault(c, name, "unknown_member", psprintf("There is no member \"%s\" here.", name));
+			fault(c,
+				  step_of(v.val.string.val, v.val.string.len),
+				  "unknown_member",
+				  psprintf("There is no member \"%s\" here.", shown(&v)));
 	}
 }
 
@@ -223,165 +247,122 @@ compile_list(struct compiler *c, JsonbValue *json, enum predicate_op op, const c
 	return node;
 }
 
-static bool
-constant_integer(struct compiler *c, JsonbValue *json, const char *member,
-				 struct predicate_constant *out)
+static void
+compile_constant(struct compiler *c, JsonbValue *json, const struct predicate *node,
+				 const char *member, struct predicate_constant *out)
 {
-	char *digits =
-		DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(json->val.numeric)));
-	char *end;
+	const char *code;
+	char *detail;
 
-	errno = 0;
-	out->integer = strtoll(digits, &end, 10);
-	if (errno == 0 && *end == '\0')
-		return true;
-	fault(c, member, "type", pstrdup("A whole number is needed."));
-	return false;
-}
-
-static bool
-constant_text(struct compiler *c, JsonbValue *json, enum predicate_op op, const char *member,
-			  struct predicate_constant *out)
-{
-	out->text = sh_predicate_fold(json->val.string.val, json->val.string.len);
-	if (out->text.len == 0)
-	{
-		fault(c, member, "invalid", pstrdup("Use is_null to ask for an empty field."));
-		return false;
-	}
-	out->domain = DOMAIN_NAMED;
-	if (op == OP_MATCHES_DOMAIN && strcmp(out->text.data, "free") == 0)
-		out->domain = DOMAIN_FREE;
-	if (op == OP_MATCHES_DOMAIN && strcmp(out->text.data, "business") == 0)
-		out->domain = DOMAIN_BUSINESS;
-	return true;
-}
-
-/* One value to compare a field of this type with. */
-static bool
-constant_of(struct compiler *c, JsonbValue *json, enum predicate_type type, enum predicate_op op,
-			const char *member, struct predicate_constant *out)
-{
-	switch (type)
-	{
-		case TYPE_INTEGER:
-			if (json->type == jbvNumeric)
-				return constant_integer(c, json, member, out);
-			break;
-		case TYPE_NUMERIC:
-			out->numeric = json->type == jbvNumeric ?
-							   datumCopy(NumericGetDatum(json->val.numeric), false, -1) :
-							   (Datum) 0;
-			if (json->type == jbvNumeric)
-				return true;
-			break;
-		case TYPE_BOOLEAN:
-			out->truth = json->val.boolean;
-			if (json->type == jbvBool)
-				return true;
-			fault(c, member, "type", pstrdup("true or false is needed."));
-			return false;
-		case TYPE_TEXT:
-		case TYPE_EMAIL:
-		case TYPE_TAGS:
-			if (json->type == jbvString)
-				return constant_text(c, json, op, member, out);
-			fault(c, member, "type", pstrdup("A string is needed."));
-			return false;
-	}
-	fault(c, member, "type", pstrdup("A number is needed."));
-	return false;
+	if (!sh_predicate_constant(&node->subject, node->op, json, out, &code, &detail))
+		fault(c, member, code, detail);
 }
 
 static void
-compile_value(struct compiler *c, JsonbValue *value, struct predicate *node)
+compile_values(struct compiler *c, JsonbValue *value, struct predicate *node)
 {
-	enum predicate_type type = fields[node->field].type;
 	uint32 n;
 
-	if (!value)
-	{
-		fault(c, "value", "required", psprintf("\"%s\" needs a value.", ops[node->op].name));
-		return;
-	}
-	if (node->op != OP_IN && node->op != OP_NOT_IN)
-	{
-		node->count = 1;
-		node->constants = palloc0(sizeof *node->constants);
-		(void) constant_of(c, value, type, node->op, "value", node->constants);
-		return;
-	}
 	if (!is_array(value) || JsonContainerSize(value->val.binary.data) == 0)
 	{
 		fault(c, "value", "type", psprintf("\"%s\" needs an array of values.", ops[node->op].name));
 		return;
 	}
 	n = JsonContainerSize(value->val.binary.data);
+	c->values += n;
+	if (c->values > MAX_VALUES)
+	{
+		fault(c, "value", "too_large", psprintf("More than %d values are too many.", MAX_VALUES));
+		return;
+	}
 	node->count = n;
 	node->constants = palloc0(n * sizeof *node->constants);
 	for (uint32 i = 0; i < n; i++)
-		(void) constant_of(c,
-						   getIthJsonbValueFromContainer(value->val.binary.data, i),
-						   type,
-						   node->op,
-						   psprintf("value/%u", i),
-						   &node->constants[i]);
+		compile_constant(c,
+						 getIthJsonbValueFromContainer(value->val.binary.data, i),
+						 node,
+						 psprintf("value/%u", i),
+						 &node->constants[i]);
+}
+
+static void
+compile_value(struct compiler *c, JsonbValue *value, struct predicate *node)
+{
+	if (!value)
+		fault(c, "value", "required", psprintf("\"%s\" needs a value.", ops[node->op].name));
+	else if (node->op == OP_IN || node->op == OP_NOT_IN)
+		compile_values(c, value, node);
+	else
+	{
+		node->count = 1;
+		node->constants = palloc0(sizeof *node->constants);
+		compile_constant(c, value, node, "value", node->constants);
+	}
+}
+
+/* The string in this member; NULL, which is noted, when there is none. */
+static JsonbValue *
+name_of(struct compiler *c, JsonbValue *json, const char *member)
+{
+	JsonbValue *name = member_of(json, member);
+
+	if (name && name->type == jbvString)
+		return name;
+	fault(c, member, name ? "type" : "required", psprintf("A string \"%s\" is needed.", member));
+	return NULL;
 }
 
 static bool
-string_is(const JsonbValue *json, const char *name)
+find_op(struct compiler *c, JsonbValue *name, enum predicate_op *out)
 {
-	return json->val.string.len == strlen(name) &&
-		   memcmp(json->val.string.val, name, json->val.string.len) == 0;
+	for (int i = 0; i < OP_LEAF_COUNT; i++)
+		if (string_is(name, ops[i].name) || (ops[i].word && string_is(name, ops[i].word)))
+		{
+			*out = i;
+			return true;
+		}
+	fault(c, "op", "invalid", psprintf("There is no operator \"%s\".", shown(name)));
+	return false;
 }
 
-/* Index of the field or op of this name, count when there is none (which is noted). */
-static int
-look_up(struct compiler *c, JsonbValue *json, const char *member, int count)
+static bool
+find_subject(struct compiler *c, JsonbValue *name, struct predicate_subject *out)
 {
-	bool is_op = strcmp(member, "op") == 0;
-	int i = 0;
+	if (c->catalogue->find(c->catalogue, name->val.string.val, name->val.string.len, out))
+		return true;
+	fault(c, "field", "invalid", psprintf("There is no field \"%s\".", shown(name)));
+	return false;
+}
 
-	if (!json || json->type != jbvString)
-	{
-		fault(
-			c, member, json ? "type" : "required", psprintf("A string \"%s\" is needed.", member));
-		return count;
-	}
-	while (i < count && !string_is(json, is_op ? ops[i].name : fields[i].name))
-		i++;
-	if (i == count)
-		fault(c,
-			  member,
-			  "invalid",
-			  psprintf("There is no %s \"%.*s\".",
-					   is_op ? "operator" : "field",
-					   Min(json->val.string.len, 64),
-					   json->val.string.val));
-	return i;
+static bool
+may_use(const struct predicate *node)
+{
+	return (ops[node->op].types & 1 << node->subject.type) != 0 &&
+		   (!node->subject.linked || (LINKED_OPS & 1 << node->op) != 0);
 }
 
 static struct predicate *
 compile_leaf(struct compiler *c, JsonbValue *json)
 {
 	struct predicate *node = palloc0(sizeof *node);
-	int field = look_up(c, member_of(json, "field"), "field", FIELD_COUNT);
-	int op = look_up(c, member_of(json, "op"), "op", OP_LEAF_COUNT);
+	JsonbValue *field = name_of(c, json, "field");
+	JsonbValue *op = name_of(c, json, "op");
+	bool known = field && find_subject(c, field, &node->subject);
 
+	known = op && find_op(c, op, &node->op) && known;
 	check_members(c, json, (const char *const[]){ "field", "op", "value", NULL });
-	if (field == FIELD_COUNT || op == OP_LEAF_COUNT)
+	if (!known)
 		return NULL;
-	node->field = field;
-	node->op = op;
-	if ((ops[op].types & 1 << fields[field].type) == 0)
-		fault(c,
-			  "op",
-			  "invalid",
-			  psprintf("\"%s\" cannot be used with \"%s\".", ops[op].name, fields[field].name));
-	else if (op != OP_IS_NULL && op != OP_NOT_NULL)
+	if (!may_use(node))
+		fault(
+			c,
+			"op",
+			"invalid",
+			psprintf("\"%s\" cannot be used with \"%s\".", ops[node->op].name, node->subject.name));
+	else if (node->op != OP_IS_NULL && node->op != OP_NOT_NULL)
 		compile_value(c, member_of(json, "value"), node);
 	else if (member_of(json, "value"))
-		fault(c, "value", "invalid", psprintf("\"%s\" takes no value.", ops[op].name));
+		fault(c, "value", "invalid", psprintf("\"%s\" takes no value.", ops[node->op].name));
 	return node;
 }
 

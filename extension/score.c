@@ -27,6 +27,7 @@
 PG_FUNCTION_INFO_V1(sh_lead_score);
 PG_FUNCTION_INFO_V1(sh_lead_score_lock);
 PG_FUNCTION_INFO_V1(sh_score_is_current);
+PG_FUNCTION_INFO_V1(sh_score_predicate_true);
 PG_FUNCTION_INFO_V1(sh_score_lock_rules);
 PG_FUNCTION_INFO_V1(sh_score_rescore);
 
@@ -338,6 +339,15 @@ sh_score(const struct score_rules *rules, struct predicate_row *row, struct scor
 }
 
 static void
+read_row(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols,
+		 struct predicate_row *out)
+{
+	memset(out->folded, 0, sizeof(out->folded));
+	for (int i = 0; i < FIELD_COUNT; i++)
+		out->values[i] = heap_getattr(tuple, cols->fields[i], desc, &out->nulls[i]);
+}
+
+static void
 score_tuple(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols, struct score *out)
 {
 	struct predicate_row row;
@@ -348,9 +358,7 @@ score_tuple(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols, st
 		ereport(ERROR,
 				(errcode(ERRCODE_NOT_NULL_VIOLATION),
 				 errmsg("the organisation of a lead must be given")));
-	memset(row.folded, 0, sizeof(row.folded));
-	for (int i = 0; i < FIELD_COUNT; i++)
-		row.values[i] = heap_getattr(tuple, cols->fields[i], desc, &row.nulls[i]);
+	read_row(tuple, desc, cols, &row);
 	sh_score(rules_of(DatumGetUUIDP(org)), &row, out);
 }
 
@@ -433,25 +441,59 @@ sh_score_lock_rules(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* A row of crm.lead given as a record; release the descriptor when done. */
+static const struct lead_columns *
+lead_argument(HeapTupleHeader header, HeapTupleData *tuple, TupleDesc *desc)
+{
+	Oid type = HeapTupleHeaderGetTypeId(header);
+
+	*desc = lookup_rowtype_tupdesc(type, HeapTupleHeaderGetTypMod(header));
+	memset(tuple, 0, sizeof(*tuple));
+	tuple->t_len = HeapTupleHeaderGetDatumLength(header);
+	tuple->t_data = header;
+	return columns_of(type == RECORDOID ? InvalidOid : get_typ_typrelid(type), *desc);
+}
+
 /* saleshub.score_is_current(lead record) returns boolean: a row of crm.lead has its score. */
 Datum
 sh_score_is_current(PG_FUNCTION_ARGS)
 {
-	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
-	Oid type = HeapTupleHeaderGetTypeId(header);
-	TupleDesc desc = lookup_rowtype_tupdesc(type, HeapTupleHeaderGetTypMod(header));
 	const struct lead_columns *cols;
-	HeapTupleData tuple = { 0 };
+	HeapTupleData tuple;
+	TupleDesc desc;
 	struct score score;
 	bool current;
 
-	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
-	tuple.t_data = header;
-	cols = columns_of(type == RECORDOID ? InvalidOid : get_typ_typrelid(type), desc);
+	cols = lead_argument(PG_GETARG_HEAPTUPLEHEADER(0), &tuple, &desc);
 	score_tuple(&tuple, desc, cols, &score);
 	current = is_current(&tuple, desc, cols, &score);
 	ReleaseTupleDesc(desc);
 	PG_RETURN_BOOL(current);
+}
+
+/* saleshub.score_predicate_true(predicate jsonb, lead record) returns boolean */
+Datum
+sh_score_predicate_true(PG_FUNCTION_ARGS)
+{
+	const struct lead_columns *cols;
+	struct predicate *predicate;
+	struct predicate_row row;
+	HeapTupleData tuple;
+	List *errors = NIL;
+	JsonbValue root;
+	TupleDesc desc;
+	bool holds;
+
+	JsonbToJsonbValue(PG_GETARG_JSONB_P(0), &root);
+	predicate = sh_predicate_compile(&root, &errors);
+	if (!predicate)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the condition is not valid")));
+	cols = lead_argument(PG_GETARG_HEAPTUPLEHEADER(1), &tuple, &desc);
+	read_row(&tuple, desc, cols, &row);
+	holds = sh_predicate_true(predicate, &row);
+	ReleaseTupleDesc(desc);
+	PG_RETURN_BOOL(holds);
 }
 
 static uint64

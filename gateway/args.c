@@ -124,7 +124,8 @@ read_value(struct reading *reading, const struct route_arg *arg, int index, char
 static bool
 is_operator(const char *op)
 {
-	static const char *const ops[] = { "eq", "ne", "lt", "lte", "gt", "gte", "in" };
+	static const char *const ops[] = { "eq",  "ne", "lt",	  "lte",	  "gt",
+									   "gte", "in", "not_in", "contains", "starts_with" };
 
 	for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
 		if (strcmp(op, ops[i]) == 0)
@@ -151,7 +152,7 @@ static void
 read_filter(struct reading *reading, const struct schema *field, const char *name, const char *op,
 			char *value, const char *parameter)
 {
-	bool list = strcmp(op, "in") == 0;
+	bool list = strcmp(op, "in") == 0 || strcmp(op, "not_in") == 0;
 	json_t *parsed = list ? json_array() : filter_value(reading, field, value, parameter);
 	json_t *filter;
 
@@ -199,7 +200,8 @@ read_filter_pair(struct reading *reading, const struct route_arg *arg, char *nam
 		parameter_fault(reading,
 						parameter,
 						"unknown_operator",
-						"must be eq, ne, lt, lte, gt, gte or in, as the field allows");
+						"must be eq, ne, lt, lte, gt, gte, in, not_in, contains or starts_with,"
+						" as the field allows");
 	else
 		read_filter(reading, field, name, op, value, parameter);
 	return true;

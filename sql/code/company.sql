@@ -3,10 +3,10 @@ CREATE FUNCTION saleshub.company_fields() RETURNS jsonb
     RETURN '[
         {"name": "id", "column": "company_id", "type": "uuid", "read_only": true, "not_null": true},
         {"name": "name", "type": "text", "required": true, "sort": true, "not_null": true},
-        {"name": "domain", "type": "text", "max": 253, "sort": true},
+        {"name": "domain", "type": "text", "max": 253, "sort": true, "folded": true},
         {"name": "industry", "type": "text", "sort": true},
         {"name": "employees", "type": "integer", "sort": true},
-        {"name": "phone", "type": "text", "max": 50},
+        {"name": "phone", "type": "text", "max": 50, "folded": true},
         {"name": "website", "type": "text", "max": 2000},
         {"name": "country", "type": "text", "sort": true},
         {"name": "city", "type": "text", "sort": true},

@@ -8,13 +8,15 @@ CREATE FUNCTION saleshub.contact_fields() RETURNS jsonb
         {"name": "first_name", "type": "text", "max": 100, "sort": true},
         {"name": "last_name", "type": "text", "max": 100, "sort": true},
         {"name": "email", "type": "text", "max": 254, "sort": true, "schema": {"format": "email"}},
-        {"name": "phone", "type": "text", "max": 50},
+        {"name": "phone", "type": "text", "max": 50, "folded": true},
         {"name": "company_id", "type": "uuid"},
         {"name": "title", "type": "text", "sort": true},
         {"name": "owner_id", "type": "uuid"},
         {"name": "tags", "type": "tags"},
         {"name": "custom", "type": "object"},
-        {"name": "consent", "type": "consent"}
+        {"name": "consent", "type": "consent"},
+        {"name": "consent_email", "type": "boolean", "read_only": true, "only_filter": true},
+        {"name": "consent_phone", "type": "boolean", "read_only": true, "only_filter": true}
     ]'::jsonb;
 COMMENT ON FUNCTION saleshub.contact_fields() IS
     'The fields of a contact in the API.';

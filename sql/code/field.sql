@@ -263,7 +263,9 @@ BEGIN
             ' AND l.activity_id = t.activity_id AND l.entity = %L AND l.entity_id = %%s)',
             field ->> 'linked') END,
         'cast', saleshub.field_cast(kind),
-        'lower', CASE WHEN field #>> '{schema,format}' = 'email' THEN true END,
+        'email', CASE WHEN field #>> '{schema,format}' = 'email' THEN true END,
+        -- stored in the letter case that conditions compare, so that an index can answer them
+        'folded', CASE WHEN field #>> '{schema,format}' = 'email' OR field ? 'folded' THEN true END,
         'schema', CASE kind
             WHEN 'integer' THEN '{"type": "integer"}'
             WHEN 'number' THEN '{"type": "number"}'

@@ -5,7 +5,7 @@ CREATE FUNCTION saleshub.lead_fields() RETURNS jsonb
         {"name": "first_name", "type": "text", "max": 100, "sort": true},
         {"name": "last_name", "type": "text", "max": 100, "sort": true},
         {"name": "email", "type": "text", "max": 254, "sort": true, "schema": {"format": "email"}},
-        {"name": "phone", "type": "text", "max": 50},
+        {"name": "phone", "type": "text", "max": 50, "folded": true},
         {"name": "company_name", "type": "text", "sort": true},
         {"name": "title", "type": "text", "sort": true},
         {"name": "website", "type": "text", "max": 2000},
@@ -27,7 +27,11 @@ CREATE FUNCTION saleshub.lead_fields() RETURNS jsonb
         {"name": "grade", "type": "text", "read_only": true, "sort": true},
         {"name": "probability", "type": "number", "read_only": true, "sort": true},
         {"name": "converted", "type": "converted", "read_only": true},
-        {"name": "converted_at", "type": "timestamp", "read_only": true, "only_filter": true}
+        {"name": "converted_at", "type": "timestamp", "read_only": true, "only_filter": true},
+        {"name": "annual_revenue_currency", "type": "text", "read_only": true,
+         "only_filter": true},
+        {"name": "consent_email", "type": "boolean", "read_only": true, "only_filter": true},
+        {"name": "consent_phone", "type": "boolean", "read_only": true, "only_filter": true}
     ]'::jsonb;
 COMMENT ON FUNCTION saleshub.lead_fields() IS
     'The fields of a lead in the API.';

@@ -124,125 +124,69 @@ $$;
 COMMENT ON FUNCTION saleshub.filter_value_ok(jsonb, text) IS
     'Whether a text is a value that the field of a filter can have.';
 
-CREATE FUNCTION saleshub.filter_values(filter jsonb, op text, value jsonb) RETURNS text[]
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, crm, pg_temp
-AS $$
-BEGIN
-    IF jsonb_typeof(value) = 'array' THEN
-        RETURN ARRAY(SELECT jsonb_array_elements_text(value));
-    ELSIF op = 'in' OR op IN ('eq', 'ne') AND filter ->> 'type' IN ('enum', 'uuid', 'tags') THEN
-        RETURN string_to_array(value #>> '{}', ',');
-    ELSIF filter ->> 'type' = 'timestamp' AND value #>> '{}' ~ '^\d{4}-\d\d-\d\d$' THEN
-        RETURN ARRAY[value #>> '{}' || 'T00:00:00Z'];
-    END IF;
-    RETURN ARRAY[value #>> '{}'];
+CREATE FUNCTION saleshub.list_filter_faults(names text[], errors jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- A parameter is one condition, so its name says it all; conditions given whole have pointers.
+    SELECT jsonb_agg(CASE WHEN name IN ('filter', 'filters')
+        THEN e.value || jsonb_build_object('parameter', name, 'pointer',
+                                           regexp_replace(e.value ->> 'pointer', '^/and/\d+', ''))
+        ELSE jsonb_build_object('parameter', coalesce(name, 'filters'), 'code', 'invalid',
+                                'detail', e.value ->> 'detail') END ORDER BY e.n)
+    FROM jsonb_array_elements(list_filter_faults.errors) WITH ORDINALITY AS e (value, n),
+         LATERAL (SELECT list_filter_faults.names[1 + substring(
+             e.value ->> 'pointer' FROM '^/and/(\d+)')::integer] AS name) p;
 END;
-$$;
-COMMENT ON FUNCTION saleshub.filter_values(jsonb, text, jsonb) IS
-    'The values of a filter: of a JSON array, of a comma list where the kind has one, or the one; a
-day stands for its first instant in UTC.';
+COMMENT ON FUNCTION saleshub.list_filter_faults(text[], jsonb) IS
+    'Faults of the conditions of a list as errors of the parameters that state them.';
 
-CREATE FUNCTION saleshub.list_filter(filter jsonb, op text, value jsonb, place integer,
-                                     OUT sql text, OUT arg jsonb, OUT fault text)
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    sign text := '{"eq": "=", "in": "=", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">",
-                   "gte": ">="}'::jsonb ->> op;
-    kind text := filter ->> 'type';
-    items text[] := saleshub.filter_values(
-        filter, op, CASE WHEN filter ? 'lower' THEN lower(value::text)::jsonb ELSE value END);
-    nothing boolean := items = ARRAY[NULL::text]
-        OR items = ARRAY['null'] AND kind NOT IN ('text', 'tags');
-    col text := filter ->> 'sql';
-    among text;
-BEGIN
-    arg := to_jsonb(items);
-    IF sign IS NULL THEN
-        fault := format('There is no operator "%s"; use eq, ne, lt, lte, gt, gte or in.', op);
-    ELSIF op NOT IN ('eq', 'ne', 'in') AND kind IN ('enum', 'uuid', 'boolean', 'tags') THEN
-        fault := format('Values of this field have no order, so "%s" cannot be used.', op);
-    ELSIF nothing THEN
-        IF op IN ('eq', 'ne') AND NOT filter ? 'exists' THEN
-            sql := col || CASE op WHEN 'eq' THEN ' IS NULL' ELSE ' IS NOT NULL' END;
-        ELSE
-            fault := 'Nothing can be compared with null by this operator.';
-        END IF;
-    ELSIF EXISTS (SELECT FROM unnest(items) i
-                  WHERE NOT coalesce(saleshub.filter_value_ok(filter, i), false))
-    THEN
-        fault := CASE WHEN kind = 'enum' THEN 'must be one of ' || (
-                SELECT string_agg(e, ', ')
-                FROM jsonb_array_elements_text(filter #> '{schema,enum}') e)
-            ELSE 'must be a value of type ' || kind END;
-    END IF;
-    IF fault IS NOT NULL OR sql IS NOT NULL THEN
-        RETURN;
-    END IF;
-
-    among := format('ANY (ARRAY(SELECT jsonb_array_elements_text($1 #> ''{f,%s}''))::%s[])', place,
-                    filter ->> 'cast');
-    sql := CASE
-        WHEN filter ? 'exists' THEN CASE WHEN op = 'ne' THEN 'NOT ' ELSE '' END
-            || replace(filter ->> 'exists', '%s', among)
-        WHEN kind = 'tags' THEN format(
-            '%s%s && ARRAY(SELECT jsonb_array_elements_text($1 #> ''{f,%s}''))',
-            CASE WHEN op = 'ne' THEN 'NOT ' ELSE '' END, col, place)
-        WHEN cardinality(items) > 1 AND op = 'ne' THEN
-            format('(%1$s = %2$s) IS NOT TRUE', col, among)
-        WHEN cardinality(items) > 1 THEN format('%s = %s', col, among)
-        WHEN op = 'ne' THEN format('%s IS DISTINCT FROM ($1 #>> ''{f,%s,0}'')::%s', col, place,
-                                   filter ->> 'cast')
-        ELSE format('%s %s ($1 #>> ''{f,%s,0}'')::%s', col, sign, place, filter ->> 'cast')
-        END;
-END;
-$$;
-COMMENT ON FUNCTION saleshub.list_filter(jsonb, text, jsonb, integer) IS
-    'SQL text of one filter and its values, to be found at $1 -> f -> place; or why not.';
-
-CREATE FUNCTION saleshub.list_filters(meta jsonb, filters jsonb, OUT sql text, OUT args jsonb)
+CREATE FUNCTION saleshub.list_filters(meta jsonb, filters jsonb, whole jsonb,
+                                      OUT sql text, OUT args jsonb)
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     item jsonb;
-    one record;
-    faults jsonb := '[]';
     op text;
+    parts jsonb := '[]';
+    names text[] := '{}';
+    compiled jsonb;
 BEGIN
+    IF whole IS NOT NULL THEN
+        parts := parts || jsonb_build_array(whole);
+        names := names || 'filter'::text;
+    END IF;
+    IF jsonb_typeof(filters) = 'array' THEN
+        FOR item IN SELECT * FROM jsonb_array_elements(filters)
+        LOOP
+            op := coalesce(item ->> 'op', 'eq');
+            parts := parts || saleshub.filter_condition(
+                meta -> 'filter' -> (item ->> 'field'), item -> 'field', op, item -> 'value');
+            names := names || concat(item ->> 'field',
+                                     CASE WHEN op <> 'eq' THEN '[' || op || ']' END);
+        END LOOP;
+    ELSIF filters <> 'null' THEN
+        parts := parts || jsonb_build_array(filters);
+        names := names || 'filters'::text;
+    END IF;
     sql := '';
     args := '[]';
-    FOR item IN SELECT * FROM jsonb_array_elements(coalesce(nullif(filters, 'null'), '[]'))
-    LOOP
-        op := coalesce(item ->> 'op', 'eq');
-        IF meta -> 'filter' ? (item ->> 'field') THEN
-            one := saleshub.list_filter(meta -> 'filter' -> (item ->> 'field'), op, item -> 'value',
-                                        jsonb_array_length(args));
-        ELSE
-            SELECT NULL::text AS sql, NULL::jsonb AS arg, 'is no field to filter by' AS fault
-            INTO one;
-        END IF;
-        IF one.fault IS NULL THEN
-            sql := sql || ' AND ' || one.sql;
-            args := args || jsonb_build_array(one.arg);
-        ELSE
-            faults := faults || jsonb_build_object(
-                'parameter', concat(item ->> 'field',
-                                    CASE WHEN op <> 'eq' THEN '[' || op || ']' END),
-                'code', 'invalid', 'detail', one.fault);
-        END IF;
-    END LOOP;
-    IF faults <> '[]' THEN
-        PERFORM saleshub.raise(
-            '22023', format('invalid parameter "%s"', faults -> 0 ->> 'parameter'),
-            jsonb_build_object('code', 'invalid_parameter', 'errors', faults));
+    IF parts = '[]' THEN
+        RETURN;
     END IF;
+    compiled := saleshub.filter_compile(meta -> 'filter', jsonb_build_object('and', parts));
+    IF compiled ? 'errors' THEN
+        compiled := saleshub.list_filter_faults(names, compiled -> 'errors');
+        PERFORM saleshub.raise(
+            '22023', format('invalid parameter "%s"', compiled -> 0 ->> 'parameter'),
+            jsonb_build_object('code', 'invalid_parameter', 'errors', compiled));
+    END IF;
+    sql := ' AND ' || (compiled ->> 'sql');
+    args := compiled -> 'args';
 END;
 $$;
-COMMENT ON FUNCTION saleshub.list_filters(jsonb, jsonb) IS
-    'SQL text of all filters [{field, op, value}], each led by AND, and the values; or 22023.';
+COMMENT ON FUNCTION saleshub.list_filters(jsonb, jsonb, jsonb) IS
+    'SQL text of all filters, led by AND, and the values; or 22023. filters are [{field, op, value}] as parameters state them or conditions, whole are conditions that hold besides.';
 
 CREATE FUNCTION saleshub.list_place(cursor_ text, stamp text, keys jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -301,7 +245,7 @@ DECLARE
     answer jsonb;
     place jsonb;
 BEGIN
-    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters);
+    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters, NULL);
     args := jsonb_build_object('f', wanted.args);
     stamp := md5((meta ->> 'noun') || coalesce(sort, '') || wanted.sql || wanted.args::text);
     IF cursor_ IS NOT NULL THEN

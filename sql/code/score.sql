@@ -20,6 +20,11 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_score_predic
 COMMENT ON FUNCTION saleshub.score_predicate_errors(jsonb) IS
     'All that is wrong with a predicate over leads, as [{pointer, code, detail}]; empty when nothing is';
 
+CREATE FUNCTION saleshub.score_predicate_true(predicate jsonb, lead record) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_score_predicate_true';
+COMMENT ON FUNCTION saleshub.score_predicate_true(jsonb, record) IS
+    'Whether a predicate holds for a row of crm.lead, as a scoring rule would find';
+
 CREATE FUNCTION saleshub.score_is_current(lead record) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_score_is_current';
 COMMENT ON FUNCTION saleshub.score_is_current(record) IS

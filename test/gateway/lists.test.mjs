@@ -72,6 +72,11 @@ test('filters: equality, several values, ranges; a total only when asked', async
 	assert.equal(await names('employees[gt]=0&employees[lt]=30'), 'L1 L2');
 	assert.equal(await names('status[ne]=new'), 'L1 L2');
 	assert.equal(await names('last_name=L2'), 'L2');
+	assert.equal(await names('last_name=l2'), 'L2', 'letter case does not count');
+	assert.equal(await names('last_name[contains]=1'), 'L1');
+	assert.equal(await names('last_name[starts_with]=l'), 'L0 L1 L2 L3');
+	assert.equal(await names('last_name[not_in]=l0,L3'), 'L1 L2');
+	assert.equal(await names('employees[not_in]=10,30'), 'L0 L2');
 	assert.equal(await names('created_at[lt]=2001-01-01T00:00:00Z'), '');
 	assert.equal(await names(`created_at[gte]=${encodeURIComponent('2001-01-01T00:00:00+02:00')}`),
 		'L0 L1 L2 L3');
