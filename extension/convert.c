@@ -61,6 +61,12 @@ sh_convert_arg_jsonb(struct convert_args *args, Datum value)
 	add_arg(args, JSONBOID, value, false);
 }
 
+void
+sh_convert_arg_uuids(struct convert_args *args, Datum value)
+{
+	add_arg(args, UUIDARRAYOID, value, false);
+}
+
 /* An array of jsonb. */
 void
 sh_convert_arg_array(struct convert_args *args, Datum value)
@@ -153,11 +159,7 @@ lock_lead(struct conversion *c)
 		"SELECT l.status, l.email, l.phone,"
 		" nullif(concat_ws(' ', l.first_name, l.last_name), ''),"
 		" l.company_name, saleshub.company_key(l.company_name),"
-		" coalesce("
-		"CASE WHEN NOT saleshub.domain_is_free(saleshub.domain_normal(l.website))"
-		" THEN saleshub.domain_normal(l.website) END,"
-		"CASE WHEN NOT saleshub.domain_is_free(saleshub.domain_normal(l.email))"
-		" THEN saleshub.domain_normal(l.email) END)"
+		" saleshub.lead_domain(l.website, l.email)"
 		" FROM crm.lead AS l"
 		" WHERE l.org_id = $1 AND l.lead_id = $2 AND l.deleted_at IS NULL FOR UPDATE";
 

@@ -68,6 +68,7 @@ extern struct convert_args *sh_convert_args(const struct conversion *c);
 extern void sh_convert_arg_uuid(struct convert_args *args, const pg_uuid_t *value);
 extern void sh_convert_arg_text(struct convert_args *args, const char *value);
 extern void sh_convert_arg_jsonb(struct convert_args *args, Datum value);
+extern void sh_convert_arg_uuids(struct convert_args *args, Datum value);
 extern void sh_convert_arg_array(struct convert_args *args, Datum value);
 /* The number of rows, which are in SPI_tuptable. */
 extern uint64 sh_convert_run(const char *sql, struct convert_args *args);

@@ -13,18 +13,29 @@
 /* Candidates named in an error; more make it no clearer. */
 #define CANDIDATES "10"
 
+PG_FUNCTION_INFO_V1(sh_convert_lock);
+
+/*
+ * What leads are known by shares this many locks of an organisation, so that a batch of any size
+ * holds few. A conversion waits for another without need once in a while.
+ */
+#define LOCKS 256
+
+static uint64
+hash_of(const void *data, int length)
+{
+	return DatumGetUInt64(hash_any_extended(data, length, 0));
+}
+
 static int64
 lock_key(const struct conversion *c, const char *kind, const char *value)
 {
-	StringInfoData text;
-	uint64 hash;
+	uint64 org = hash_of(c->org.data, UUID_LEN);
+	char *text = psprintf("%s|%s", kind, value);
+	uint64 hash = hash_of(text, strlen(text));
 
-	initStringInfo(&text);
-	appendBinaryStringInfo(&text, (const char *) c->org.data, UUID_LEN);
-	appendStringInfo(&text, "%s|%s", kind, value);
-	hash = DatumGetUInt64(hash_any_extended((unsigned char *) text.data, text.len, 0));
-	pfree(text.data);
-	return (int64) hash;
+	pfree(text);
+	return (int64) (org / LOCKS * LOCKS + hash % LOCKS);
 }
 
 static int
@@ -34,6 +45,15 @@ compare_keys(const void *a, const void *b)
 	int64 y = *(const int64 *) b;
 
 	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+static void
+take_locks(int64 *keys, int count)
+{
+	qsort(keys, count, sizeof(*keys), compare_keys);
+	for (int i = 0; i < count; i++)
+		if (i == 0 || keys[i] != keys[i - 1])
+			(void) DirectFunctionCall1(pg_advisory_xact_lock_int8, Int64GetDatum(keys[i]));
 }
 
 void
@@ -53,9 +73,48 @@ sh_convert_lock_keys(const struct conversion *c)
 	for (int i = 0; i < (int) lengthof(known_by); i++)
 		if (known_by[i].value)
 			keys[count++] = lock_key(c, known_by[i].kind, known_by[i].value);
-	qsort(keys, count, sizeof(*keys), compare_keys);
-	for (int i = 0; i < count; i++)
-		(void) DirectFunctionCall1(pg_advisory_xact_lock_int8, Int64GetDatum(keys[i]));
+	take_locks(keys, count);
+}
+
+/*
+ * saleshub.convert_lock(ids uuid[]) returns void. First all leads, then all that they are known
+ * by: after that, no conversion of these can wait in a circle with another.
+ */
+Datum
+sh_convert_lock(PG_FUNCTION_ARGS)
+{
+	static const char leads[] =
+		"SELECT FROM crm.lead AS l WHERE l.org_id = $1 AND l.lead_id = ANY ($3)"
+		" AND l.deleted_at IS NULL AND $2 IS NOT NULL ORDER BY l.lead_id FOR UPDATE";
+	static const char known_by[] =
+		"SELECT k.kind, k.value FROM crm.lead AS l, LATERAL (VALUES"
+		" ('domain', saleshub.lead_domain(l.website, l.email)),"
+		" ('company', saleshub.company_key(l.company_name)), ('email', l.email),"
+		" ('phone', l.phone)) AS k (kind, value) WHERE l.org_id = $1 AND l.lead_id = ANY ($3)"
+		" AND l.deleted_at IS NULL AND k.value IS NOT NULL AND $2 IS NOT NULL";
+	struct conversion *c;
+	struct convert_args *args;
+	pg_uuid_t org;
+	int64 *keys;
+	uint64 count;
+
+	if (!sh_context_org(&org))
+		PG_RETURN_VOID();
+	SPI_connect();
+	c = palloc0(sizeof(*c));
+	c->org = org;
+	args = sh_convert_args(c);
+	sh_convert_arg_uuids(args, PG_GETARG_DATUM(0));
+	(void) sh_convert_run(leads, args);
+	count = sh_convert_run(known_by, args);
+	keys = palloc(Max(count, 1) * sizeof(*keys));
+	for (uint64 i = 0; i < count; i++)
+		keys[i] = lock_key(c,
+						   SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+						   SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+	take_locks(keys, (int) count);
+	SPI_finish();
+	PG_RETURN_VOID();
 }
 
 /* Take the only hit of a search as the target; several are noted as candidates. */

@@ -15,6 +15,20 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_name_similar
 COMMENT ON FUNCTION saleshub.name_similarity(text, text) IS
     'Jaro-Winkler similarity of two names, from 0 to 1';
 
+CREATE FUNCTION saleshub.lead_domain(website text, email text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    of_website text := saleshub.domain_normal(website);
+    of_email text := saleshub.domain_normal(email);
+BEGIN
+    RETURN CASE WHEN NOT saleshub.domain_is_free(of_website) THEN of_website
+                WHEN NOT saleshub.domain_is_free(of_email) THEN of_email END;
+END
+$$;
+COMMENT ON FUNCTION saleshub.lead_domain(text, text) IS
+    'The domain of a lead''s company: that of its website, else of its address, never one that hands out addresses';
+
 CREATE FUNCTION saleshub.convert_schema() RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN '{
@@ -233,6 +247,9 @@ BEGIN
         'Convert a lead into company, contact and deal', 'leads', idempotent => true,
         timeout_ms => 10000,
         args => jsonb_build_object('opts', saleshub.convert_schema()));
+    PERFORM saleshub.route('POST /v1/leads:convert', 'crm.lead_convert_batch(jsonb)',
+        'Convert up to 1,000 leads, each on its own', 'leads', idempotent => true,
+        timeout_ms => 60000, args => jsonb_build_object('body', saleshub.convert_batch_schema()));
     PERFORM saleshub.route('GET /v1/conversions/{id}', 'crm.conversion_get(uuid)',
         'What a conversion did', 'leads');
     PERFORM saleshub.route('POST /v1/conversions/{id}/undo', 'crm.conversion_undo(uuid, boolean)',

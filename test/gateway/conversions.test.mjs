@@ -94,3 +94,26 @@ test('undo: strangers and nonsense', async () => {
 	assert.equal((await ours('GET', '/v1/conversions/nonsense')).status, 400);
 	assert.equal((await ours('GET', path)).body.undo, null);
 });
+
+test('many at once: a result each', async () => {
+	const leads = [await newLead({ company_name: 'Batch' }), await newLead({ company_name: 'Batch' })];
+	const unknown = randomUUID();
+	const answer = await ours('POST', '/v1/leads:convert', {
+		opts: { deal: { name: 'Batch' } },
+		items: [{ id: leads[0].id }, { id: unknown }, { id: leads[1].id, opts: { deal: { mode: 'skip' } } }],
+	});
+	assert.equal(answer.status, 200, answer.text);
+	assert.equal(answer.headers.get('etag'), null);
+	const { converted, failed, data } = answer.body;
+	assert.deepEqual([converted, failed], [2, 1]);
+	assert.deepEqual(data.map((row) => [row.lead_id, row.ok, row.code]),
+		[[leads[0].id, true, undefined], [unknown, false, 'not_found'], [leads[1].id, true, undefined]]);
+	assert.equal(data[0].company_id, data[2].company_id);
+	assert.equal((await ok(200, 'GET', `/v1/deals/${data[0].deal_id}`)).name, 'Batch');
+	assert.equal(data[2].deal_id, null);
+	assert.equal((await ours('POST', '/v1/leads:convert', { atomic: true, items: [{ id: unknown }] })).status, 404);
+	const wrong = await ours('POST', '/v1/leads:convert', { items: [{ id: 'x' }, { opts: { deal: { mode: 'auto' } } }] });
+	assert.equal(wrong.status, 422, wrong.text);
+	assert.deepEqual(wrong.body.errors.map((error) => error.pointer).sort(),
+		['/items/0/id', '/items/1/id', '/items/1/opts/deal/mode']);
+});
