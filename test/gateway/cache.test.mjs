@@ -344,12 +344,15 @@ test('another gateway process finds the answers in Redis; an old one is known to
 
 test('cut, altered and exchanged blobs are not believed', async () =>
 {
-	const a = await lead({ last_name: 'Ahn' });
-	const b = await lead({ last_name: 'Berg' });
-	await hit(`/v1/leads/${a}`);
-	await hit(`/v1/leads/${b}`);
+	const names = ['Ahn', 'Berg', 'Cruz', 'Diaz', 'Eder', 'Fox', 'Gray', 'Hahn', 'Ito', 'Jung'];
+	const leads = new Map();
+	for (const name of names)
+	{
+		leads.set(name, await lead({ last_name: name }));
+		await hit(`/v1/leads/${leads.get(name)}`);
+	}
 	const all = await blobs();
-	assert.ok(all.length >= 2);
+	assert.ok(all.length >= names.length);
 	const flip = (value) =>
 	{
 		const copy = Buffer.from(value);
@@ -363,15 +366,11 @@ test('cut, altered and exchanged blobs are not believed', async () =>
 	for (const spoil of spoilt)
 	{
 		await s.restart('gateway');
-		// until every thread knows the session, Redis is not asked
-		for (let i = 0; i < 3; i++)
-			await Promise.all(Array.from({ length: 20 }, () => admin.api('GET', '/v1/leads?limit=1')));
+		await hit('/v1/leads?limit=1'); // the routes' age is known by then
 		await redis(...all.map(({ key, value }, i) => ['SET', key, spoil(value, i)]));
-		for (let i = 0; i < 4; i++)
-		{
-			assert.equal((await admin.api('GET', `/v1/leads/${a}`)).body.last_name, 'Ahn');
-			assert.equal((await admin.api('GET', `/v1/leads/${b}`)).body.last_name, 'Berg');
-		}
+		// a thread asks Redis once it knows the session: from its second answer on
+		for (const [name, id] of leads)
+			assert.equal((await admin.api('GET', `/v1/leads/${id}`)).body.last_name, name);
 		assert.ok(await metric('saleshub_cache_refused_total') > 0, String(spoil));
 	}
 });
