@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     FOR noun, plural IN
         VALUES ('lead', 'leads'), ('contact', 'contacts'), ('company', 'companies'),
-               ('deal', 'deals'), ('activity', 'activities')
+               ('deal', 'deals'), ('activity', 'activities'), ('product', 'products')
     LOOP
         FOR call IN
             SELECT * FROM (VALUES

@@ -18,8 +18,9 @@ DECLARE
     parts jsonb := jsonb_build_object(
         'fields', jsonb_build_object('description', 'Only these fields, a comma list'),
         'include', jsonb_build_object(
-            'description', 'Also the records it refers to, a comma list of '
-            || (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'include') k)));
+            'description', coalesce('Also the records it refers to, a comma list of '
+            || (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'include') k),
+            'It refers to no records that could be included')));
     filter_fields jsonb := (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
                             FROM jsonb_each(meta -> 'filter') f);
 BEGIN
@@ -99,6 +100,17 @@ END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_activity() IS
     'Registers the routes of activities.';
+
+CREATE FUNCTION saleshub.routes_product() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.record_routes(saleshub.product_meta());
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_product() IS
+    'Registers the routes of products.';
 
 CREATE FUNCTION saleshub.routes_deal() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

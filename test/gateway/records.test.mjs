@@ -1,4 +1,4 @@
-// The five records by HTTP: every verb, entity tags, faults with pointers, lists, and their cache.
+// The six records by HTTP: every verb, entity tags, faults with pointers, lists, and their cache.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
@@ -35,6 +35,7 @@ const nouns = [
 	['companies', { name: 'Analytical Engines' }, { city: 'London' }],
 	['deals', { name: 'One engine' }, { product: 'Engine' }],
 	['activities', { type: 'call', subject: 'Hello' }, { outcome: 'reached' }],
+	['products', { name: 'Punched cards', price: '0.25' }, { sku: 'PC-1' }],
 ];
 
 for (const [plural, body, patch] of nouns)

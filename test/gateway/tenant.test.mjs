@@ -25,6 +25,7 @@ async function belongings(session, word)
 	const deal = await make(session, 'deals', { name: word, amount: '777', company_id: company.id, contact_id: contact.id });
 	const lead = await make(session, 'leads', { last_name: word, company_name: `${word} lead` });
 	const activity = await make(session, 'activities', { type: 'note', subject: word, links: [{ type: 'lead', id: lead.id }] });
+	const product = await make(session, 'products', { name: `${word} product`, sku: word });
 	const used = await make(session, 'leads', { last_name: `${word} used`, email: `${word.toLowerCase()}@used-lead.example` });
 	const conversion = await session.api('POST', `/v1/leads/${used.id}/convert`, {});
 	assert.equal(conversion.status, 200, conversion.text);
@@ -33,7 +34,7 @@ async function belongings(session, word)
 		leads: lead.id, contacts: contact.id, companies: company.id, deals: deal.id,
 		activities: activity.id, members: session.member.id, pipelines: pipeline.id,
 		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id,
-		products: lead.id, teams: lead.id, sessions: lead.id, filters: lead.id,
+		products: product.id, teams: lead.id, sessions: lead.id, filters: lead.id,
 	};
 }
 
@@ -82,7 +83,7 @@ function foreign(route)
 /* Bodies that would be accepted for an own record. */
 const bodies = {
 	leads: { city: 'Taken' }, contacts: { title: 'Taken' }, companies: { industry: 'Taken' },
-	deals: { product: 'Taken' }, activities: { outcome: 'Taken' }, members: { name: 'Taken' },
+	deals: { product: 'Taken' }, activities: { outcome: 'Taken' }, products: { description: 'Taken' }, members: { name: 'Taken' },
 };
 
 test('the owner sees it all, and has it in the cache', async () =>

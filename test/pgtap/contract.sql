@@ -74,7 +74,7 @@ SELECT is_empty($$
     SELECT name FROM func WHERE lanname = 'plpgsql' AND provolatile = 'v' AND proparallel <> 'u'
     $$, 'what writes is not parallel safe');
 SELECT is_empty($$
-    SELECT noun, verb FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity']) noun,
+    SELECT noun, verb FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity', 'product']) noun,
         unnest(ARRAY['create', 'get', 'list', 'update', 'delete', 'restore', 'history', 'timeline']) verb
     WHERE NOT EXISTS (SELECT FROM func WHERE schema = 'crm' AND proname = noun || '_' || verb)
     $$, 'every noun has every verb');
@@ -94,7 +94,7 @@ SELECT is_empty($$
     SELECT r.method, r.path FROM saleshub.route r WHERE to_regprocedure(r.func) IS NULL
     $$, 'every route has its function');
 SELECT is_empty($$
-    SELECT method, path FROM unnest(ARRAY['leads', 'contacts', 'companies', 'deals', 'activities']) plural,
+    SELECT method, path FROM unnest(ARRAY['leads', 'contacts', 'companies', 'deals', 'activities', 'products']) plural,
         LATERAL (VALUES ('GET', '/v1/' || plural), ('POST', '/v1/' || plural), ('GET', '/v1/' || plural || '/{id}'),
             ('PATCH', '/v1/' || plural || '/{id}'), ('DELETE', '/v1/' || plural || '/{id}'),
             ('POST', '/v1/' || plural || '/{id}/restore'), ('GET', '/v1/' || plural || '/{id}/history'),
