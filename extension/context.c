@@ -42,6 +42,22 @@ static char *member_role = NULL;
 static char *request_id = NULL;
 static bool converting = false;
 
+enum duplicates
+{
+	DUPLICATES_ORG,
+	DUPLICATES_ALLOW,
+	DUPLICATES_WARN,
+	DUPLICATES_BLOCK
+};
+static const struct config_enum_entry duplicates_options[] = {
+	{ "org", DUPLICATES_ORG, false },
+	{ "allow", DUPLICATES_ALLOW, false },
+	{ "warn", DUPLICATES_WARN, false },
+	{ "block", DUPLICATES_BLOCK, false },
+	{ NULL, 0, false },
+};
+static int duplicates = DUPLICATES_ORG;
+
 /* What saleshub.reply() said in this transaction; strings in TopTransactionContext. */
 static struct
 {
@@ -194,6 +210,17 @@ sh_context_init(void)
 							 &converting,
 							 false,
 							 PGC_SUSET,
+							 0,
+							 NULL,
+							 NULL,
+							 NULL);
+	DefineCustomEnumVariable("saleshub.duplicates",
+							 "What an insert does when the record seems to exist.",
+							 "org: as the organisation has set.",
+							 &duplicates,
+							 DUPLICATES_ORG,
+							 duplicates_options,
+							 PGC_USERSET,
 							 0,
 							 NULL,
 							 NULL,

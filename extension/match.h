@@ -1,9 +1,69 @@
 /* Comparing what people type: mail domains, company names, names of people. */
 #pragma once
 
+#include "utils/jsonb.h"
+
 /* Whether a mail domain in lower case hands out addresses to everybody. */
 extern bool sh_domain_is_free(const char *domain, int len);
 /* The name of a company without case, punctuation and legal form; NULL when nothing is left. */
 extern char *sh_company_key(const char *name, int len);
 /* Jaro-Winkler similarity of two names, letter case ignored: 0 to 1. */
 extern double sh_name_similarity(const char *a, const char *b);
+
+/* match_text.c: normal forms. All results are palloc'd. */
+
+/* Without case, accents and punctuation; words parted by one space. May be empty. */
+extern char *sh_match_fold(const char *data, int len);
+/* The name of a company, folded, without its legal form; NULL when nothing is left. */
+extern char *sh_match_company(const char *data, int len);
+/* The same as sh_match_fold, without spaces. */
+extern char *sh_match_letters(const char *data, int len);
+/* An address without tag and, for Gmail, dots; NULL when empty. */
+extern char *sh_match_email(const char *data, int len);
+/* The registrable part of a domain; NULL for one that hands out addresses to everybody. */
+extern char *sh_match_domain(const char *data, int len);
+/* The digits without an extension; of a number without its country only the last ones. */
+extern char *sh_match_phone(const char *data, int len);
+/* The last digits, which are the same with and without the country. */
+extern const char *sh_match_phone_tail(const char *digits);
+/* How a folded word sounds (Metaphone); never empty unless the word is. */
+extern char *sh_match_phonetic(const char *word);
+
+/* match_level.c: how far two values of a field agree */
+
+enum match_level
+{
+	MATCH_MISSING,
+	MATCH_DIFFER,
+	MATCH_CLOSE,
+	MATCH_SAME
+};
+
+enum match_kind
+{
+	MATCH_FIRST_NAME,
+	MATCH_LAST_NAME,
+	MATCH_EMAIL,
+	MATCH_PHONE,
+	MATCH_COMPANY,
+	MATCH_DOMAIN,
+	MATCH_TEXT,
+	MATCH_CODE,
+	MATCH_DATE
+};
+
+struct match_text
+{
+	const char *data; /* NULL: missing */
+	int len;
+};
+
+/* The kind of this name; false: there is none. */
+extern bool sh_match_kind(const char *name, int len, enum match_kind *kind);
+extern enum match_level sh_match_level(enum match_kind kind, struct match_text a,
+									   struct match_text b);
+
+/* match_explain.c */
+
+/* The text of a member of a record, or of a member's member when the name has a dot. */
+extern struct match_text sh_match_field(Jsonb *record, const char *name, int len);

@@ -320,7 +320,7 @@ BEGIN
                 FILTER (WHERE f ? 'sort'),
             'filter', jsonb_object_agg(f ->> 'name', saleshub.field_filter(f))
                 FILTER (WHERE saleshub.field_filter(f) IS NOT NULL),
-            'create', saleshub.body_schema(fields, false),
+            'create', saleshub.duplicate_schema(noun, saleshub.body_schema(fields, false)),
             'patch', saleshub.body_schema(fields, true))
         FROM jsonb_array_elements(fields) WITH ORDINALITY AS e (f, n),
              LATERAL (SELECT NOT f ? 'only_filter' AS shown) s

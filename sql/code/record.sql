@@ -107,16 +107,19 @@ AS $$
 DECLARE
     written record;
     doc jsonb;
+    on_duplicate text;
 BEGIN
     PERFORM saleshub.record_require_write();
     PERFORM saleshub.check_body(meta -> 'create', body);
     SELECT * INTO written FROM saleshub.record_set(meta, 'insert', body);
+    on_duplicate := saleshub.duplicate_begin(meta ->> 'noun', body);
     doc := saleshub.run(
         'INSERT INTO ' || (meta ->> 'table') || ' AS t '
         || coalesce('(' || written.columns || ') VALUES (' || written.exprs || ')',
                     'DEFAULT VALUES')
         || ' RETURNING ' || (meta ->> 'select'),
         jsonb_build_object('b', body));
+    doc := saleshub.duplicate_end(meta ->> 'noun', doc, on_duplicate);
     PERFORM saleshub.record_created(meta, doc);
     RETURN doc;
 END;

@@ -1,0 +1,301 @@
+/* How far two values of a field agree: the same, close, different, or one of them missing. */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "match.h"
+
+/* Jaro-Winkler similarity from which values count as close. */
+#define CLOSE_FIRST_NAME 0.85
+#define CLOSE_LAST_NAME 0.88
+#define CLOSE_COMPANY 0.90
+#define CLOSE_EMAIL 0.94
+#define CLOSE_TEXT 0.85
+
+/* Longer codes are compared as far as here. */
+#define CODE_MAX 63
+
+static const char *const kind_names[] = {
+	[MATCH_FIRST_NAME] = "first_name",
+	[MATCH_LAST_NAME] = "last_name",
+	[MATCH_EMAIL] = "email",
+	[MATCH_PHONE] = "phone",
+	[MATCH_COMPANY] = "company",
+	[MATCH_DOMAIN] = "domain",
+	[MATCH_TEXT] = "text",
+	[MATCH_CODE] = "code",
+	[MATCH_DATE] = "date",
+};
+
+/* Short forms of first names and what they stand for; groups of words that mean the same. */
+static const char *const nicknames[] = {
+	"alexander alex sasha xander",
+	"alexandra alex sandra sasha",
+	"andrew andy drew",
+	"anthony tony",
+	"barbara barb babs",
+	"benjamin ben benny",
+	"catherine cathy kate katie kathy",
+	"charles charlie chuck",
+	"christina chris christine tina",
+	"christopher chris kit",
+	"daniel dan danny",
+	"david dave davy",
+	"deborah deb debbie",
+	"edward ed eddie ted",
+	"elizabeth liz beth lisa betty eliza",
+	"francis frank fran",
+	"frederick fred freddy",
+	"gregory greg",
+	"henry harry hank",
+	"jacqueline jackie",
+	"james jim jimmy jamie",
+	"jeffrey jeff",
+	"jennifer jen jenny",
+	"jessica jess jessie",
+	"john jack johnny jon",
+	"jonathan jon jonny",
+	"joseph joe joey",
+	"joshua josh",
+	"katherine kate kathy katie kay",
+	"kenneth ken kenny",
+	"lawrence larry",
+	"leonard leo len lenny",
+	"margaret maggie meg peggy rita",
+	"matthew matt",
+	"maximilian max",
+	"michael mike mick mickey",
+	"nicholas nick nicky",
+	"pamela pam",
+	"patricia pat patty trish",
+	"patrick pat paddy",
+	"peter pete",
+	"philip phil",
+	"rebecca becky",
+	"richard rick dick richie rich",
+	"robert bob rob bobby bert",
+	"ronald ron",
+	"samantha sam",
+	"samuel sam sammy",
+	"sebastian seb basti",
+	"stephen steve",
+	"steven steve",
+	"susan sue susie",
+	"theodore ted theo",
+	"thomas tom tommy",
+	"timothy tim",
+	"victoria vicky tori",
+	"vincent vince",
+	"walter walt",
+	"william bill billy will liam",
+	"zachary zach",
+};
+
+bool
+sh_match_kind(const char *name, int len, enum match_kind *kind)
+{
+	for (int i = 0; i < (int) lengthof(kind_names); i++)
+		if ((int) strlen(kind_names[i]) == len && memcmp(kind_names[i], name, len) == 0)
+		{
+			*kind = (enum match_kind) i;
+			return true;
+		}
+	return false;
+}
+
+/* Whether a text of words, parted by spaces, has this word. */
+static bool
+has_word(const char *words, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = strstr(words, word); p; p = strstr(p + 1, word))
+		if ((p == words || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
+			return true;
+	return false;
+}
+
+static bool
+is_nickname(const char *a, const char *b)
+{
+	for (int i = 0; i < (int) lengthof(nicknames); i++)
+		if (has_word(nicknames[i], a) && has_word(nicknames[i], b))
+			return true;
+	return false;
+}
+
+static enum match_level
+first_name_level(const char *a, const char *b)
+{
+	if (strcmp(a, b) == 0)
+		return MATCH_SAME;
+	/* One of them is an initial, or the other has a second name. */
+	if (strlen(a) == 1 || strlen(b) == 1)
+		return a[0] == b[0] ? MATCH_CLOSE : MATCH_DIFFER;
+	if (has_word(a, b) || has_word(b, a) || is_nickname(a, b) ||
+		sh_name_similarity(a, b) >= CLOSE_FIRST_NAME)
+		return MATCH_CLOSE;
+	return MATCH_DIFFER;
+}
+
+static enum match_level
+last_name_level(const char *a, const char *b)
+{
+	if (strcmp(a, b) == 0)
+		return MATCH_SAME;
+	if (has_word(a, b) || has_word(b, a) || sh_name_similarity(a, b) >= CLOSE_LAST_NAME ||
+		strcmp(sh_match_phonetic(a), sh_match_phonetic(b)) == 0)
+		return MATCH_CLOSE;
+	return MATCH_DIFFER;
+}
+
+static enum match_level
+similar_level(const char *a, const char *b, double close)
+{
+	if (strcmp(a, b) == 0)
+		return MATCH_SAME;
+	return sh_name_similarity(a, b) >= close ? MATCH_CLOSE : MATCH_DIFFER;
+}
+
+/* Optimal string alignment: insert, delete, replace, or swap two neighbours. */
+static int
+edits(const char *a, const char *b)
+{
+	int na = Min(strlen(a), CODE_MAX);
+	int nb = Min(strlen(b), CODE_MAX);
+	int row[3][CODE_MAX + 1];
+
+	for (int j = 0; j <= nb; j++)
+		row[0][j] = j;
+	for (int i = 1; i <= na; i++)
+	{
+		int *now = row[i % 3];
+		const int *above = row[(i + 2) % 3];
+		const int *two_above = row[(i + 1) % 3];
+
+		now[0] = i;
+		for (int j = 1; j <= nb; j++)
+		{
+			now[j] = Min(Min(above[j], now[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				now[j] = Min(now[j], two_above[j - 2] + 1);
+		}
+	}
+	return row[na % 3][nb];
+}
+
+static enum match_level
+code_level(const char *a, const char *b)
+{
+	if (strcmp(a, b) == 0)
+		return MATCH_SAME;
+	return strlen(a) > 2 && strlen(b) > 2 && edits(a, b) == 1 ? MATCH_CLOSE : MATCH_DIFFER;
+}
+
+/* Eight digits, the year first: day and month may have changed places. */
+static enum match_level
+date_level(const char *a, const char *b)
+{
+	if (strlen(a) == 8 && strlen(b) == 8 && memcmp(a, b, 4) == 0 && memcmp(a + 4, b + 6, 2) == 0 &&
+		memcmp(a + 6, b + 4, 2) == 0)
+		return strcmp(a, b) == 0 ? MATCH_SAME : MATCH_CLOSE;
+	return code_level(a, b);
+}
+
+static enum match_level
+phone_level(const char *a, const char *b)
+{
+	if (strcmp(a, b) == 0)
+		return MATCH_SAME;
+	if (strlen(a) >= 7 && strlen(b) >= 7 &&
+		(strcmp(sh_match_phone_tail(a), sh_match_phone_tail(b)) == 0 || edits(a, b) == 1))
+		return MATCH_CLOSE;
+	return MATCH_DIFFER;
+}
+
+static enum match_level
+email_level(const char *a, const char *b)
+{
+	const char *at = strrchr(a, '@');
+	const char *bt = strrchr(b, '@');
+
+	if (strcmp(a, b) == 0)
+		return MATCH_SAME;
+	if (at && bt && at - a == bt - b && at - a > 2 && memcmp(a, b, at - a) == 0)
+		return MATCH_CLOSE;
+	return sh_name_similarity(a, b) >= CLOSE_EMAIL ? MATCH_CLOSE : MATCH_DIFFER;
+}
+
+static enum match_level
+company_level(const char *a, const char *b)
+{
+	enum match_level level = similar_level(a, b, CLOSE_COMPANY);
+
+	if (level != MATCH_DIFFER)
+		return level;
+	return has_word(a, b) || has_word(b, a) ? MATCH_CLOSE : MATCH_DIFFER;
+}
+
+/* NULL when nothing is left to compare. */
+static const char *
+normal_form(enum match_kind kind, struct match_text value)
+{
+	const char *form = NULL;
+
+	if (!value.data)
+		return NULL;
+	switch (kind)
+	{
+		case MATCH_EMAIL:
+			form = sh_match_email(value.data, value.len);
+			break;
+		case MATCH_PHONE:
+			form = sh_match_phone(value.data, value.len);
+			break;
+		case MATCH_COMPANY:
+			form = sh_match_company(value.data, value.len);
+			break;
+		case MATCH_DOMAIN:
+			form = sh_match_domain(value.data, value.len);
+			break;
+		case MATCH_CODE:
+		case MATCH_DATE:
+			form = sh_match_letters(value.data, value.len);
+			break;
+		default:
+			form = sh_match_fold(value.data, value.len);
+	}
+	return form && *form ? form : NULL;
+}
+
+enum match_level
+sh_match_level(enum match_kind kind, struct match_text a, struct match_text b)
+{
+	const char *x = normal_form(kind, a);
+	const char *y = normal_form(kind, b);
+
+	if (!x || !y)
+		return MATCH_MISSING;
+	switch (kind)
+	{
+		case MATCH_FIRST_NAME:
+			return first_name_level(x, y);
+		case MATCH_LAST_NAME:
+			return last_name_level(x, y);
+		case MATCH_EMAIL:
+			return email_level(x, y);
+		case MATCH_PHONE:
+			return phone_level(x, y);
+		case MATCH_COMPANY:
+			return company_level(x, y);
+		case MATCH_DOMAIN:
+			return strcmp(x, y) == 0 ? MATCH_SAME : MATCH_DIFFER;
+		case MATCH_TEXT:
+			return similar_level(x, y, CLOSE_TEXT);
+		case MATCH_CODE:
+			return code_level(x, y);
+		case MATCH_DATE:
+			return date_level(x, y);
+	}
+	return MATCH_MISSING;
+}

@@ -1,0 +1,221 @@
+-- Finding duplicates: of a record, and of what is about to be inserted.
+
+CREATE FUNCTION saleshub.duplicate_noun(type text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    noun text := CASE type
+        WHEN 'contact' THEN 'contact' WHEN 'contacts' THEN 'contact'
+        WHEN 'company' THEN 'company' WHEN 'companies' THEN 'company'
+        WHEN 'lead' THEN 'lead' WHEN 'leads' THEN 'lead' END;
+BEGIN
+    IF noun IS NULL THEN
+        PERFORM saleshub.bad_parameter('type', 'not_allowed',
+                                       'must be contacts, companies or leads');
+    END IF;
+    RETURN noun;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.duplicate_noun(text) IS
+    'The kind of record, in singular or plural, of which duplicates are known.';
+
+CREATE FUNCTION saleshub.duplicate_doc(noun text, id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    CASE noun
+        WHEN 'contact' THEN
+            RETURN (SELECT to_jsonb(r) || jsonb_build_object('company_name', c.name)
+                    FROM crm.contact r
+                    LEFT JOIN crm.company c ON c.org_id = r.org_id AND c.company_id = r.company_id
+                    WHERE r.org_id = saleshub.org_id() AND r.contact_id = duplicate_doc.id
+                        AND r.deleted_at IS NULL);
+        WHEN 'company' THEN
+            RETURN (SELECT to_jsonb(r) FROM crm.company r
+                    WHERE r.org_id = saleshub.org_id() AND r.company_id = duplicate_doc.id
+                        AND r.deleted_at IS NULL);
+        ELSE
+            RETURN (SELECT to_jsonb(r) FROM crm.lead r
+                    WHERE r.org_id = saleshub.org_id() AND r.lead_id = duplicate_doc.id
+                        AND r.deleted_at IS NULL);
+    END CASE;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.duplicate_doc(text, uuid) IS
+    'A live record as it is compared; NULL when there is none.';
+
+CREATE FUNCTION saleshub.duplicate_find(noun text, rec jsonb, self uuid, rules jsonb,
+                                        least_score numeric, most integer) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    ids uuid[] := saleshub.match_candidates(noun, saleshub.match_keys(noun, rec, rules), self);
+BEGIN
+    IF ids IS NULL THEN
+        RETURN '[]';
+    END IF;
+    RETURN (
+        SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'type', noun, 'id', found.id,
+            'name', coalesce(other ->> 'name',
+                             nullif(concat_ws(' ', other ->> 'first_name', other ->> 'last_name'),
+                                    ''),
+                             other ->> 'company_name', other ->> 'email'),
+            'email', other -> 'email', 'band', saleshub.match_band(score)) || e
+            ORDER BY score DESC, found.id), '[]')
+        FROM (
+            SELECT d.id, d.other, x.e, (x.e ->> 'score')::numeric AS score
+            FROM unnest(ids) AS i (id),
+                 LATERAL (SELECT i.id, saleshub.duplicate_doc(noun, i.id) AS other) d,
+                 LATERAL (SELECT saleshub.match_explain(rules, rec, d.other) AS e) x
+            WHERE (x.e ->> 'score')::numeric >= least_score
+            ORDER BY score DESC, d.id
+            LIMIT most
+        ) found
+    );
+END;
+$$;
+COMMENT ON FUNCTION saleshub.duplicate_find(text, jsonb, uuid, jsonb, numeric, integer) IS
+    'Records that look like this one, the likeliest first: [{type, id, name, email, band, score, fields}].';
+
+CREATE FUNCTION crm.duplicates(type text, id uuid, limit_ integer DEFAULT 20) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    noun text := saleshub.duplicate_noun(type);
+    rec jsonb := saleshub.duplicate_doc(noun, id);
+BEGIN
+    IF rec IS NULL THEN
+        PERFORM saleshub.record_missing(noun, id);
+    END IF;
+    RETURN jsonb_build_object(
+        'data', saleshub.duplicate_find(noun, rec, id,
+                                        saleshub.match_rules(saleshub.org_id(), noun),
+                                        8, saleshub.list_limit(limit_)),
+        'next_cursor', NULL);
+END;
+$$;
+COMMENT ON FUNCTION crm.duplicates(text, uuid, integer) IS
+    'Records that may be the same contact, company or lead, the likeliest first, each with its score, what that means (block, warn, suggest) and the weight of every compared field';
+
+-- At insert
+
+CREATE FUNCTION saleshub.duplicate_policy(org uuid) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    asked text := current_setting('saleshub.duplicates', true);
+BEGIN
+    IF asked IN ('allow', 'warn', 'block') THEN
+        RETURN asked;
+    END IF;
+    RETURN coalesce((
+        SELECT nullif(o.settings ->> 'duplicate_policy', '') FROM crm.org o
+        WHERE o.org_id = duplicate_policy.org), 'warn');
+END;
+$$;
+COMMENT ON FUNCTION saleshub.duplicate_policy(uuid) IS
+    'What to do about duplicates at insert: the setting saleshub.duplicates, else settings.duplicate_policy of the organisation, else warn.';
+
+CREATE FUNCTION saleshub.duplicate_check() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    noun text := TG_ARGV[0];
+    rec jsonb;
+    rules jsonb;
+    candidates jsonb;
+BEGIN
+    IF saleshub.duplicate_policy(NEW.org_id) <> 'block' OR NEW.deleted_at IS NOT NULL
+       OR NEW.org_id IS DISTINCT FROM saleshub.org_id()
+    THEN
+        RETURN NEW;
+    END IF;
+    rules := saleshub.match_rules(NEW.org_id, noun);
+    rec := to_jsonb(NEW);
+    PERFORM saleshub.match_lock(noun, rec, rules, NEW.org_id);
+    candidates := saleshub.duplicate_find(noun, rec, NULL, rules, 21, 10);
+    IF candidates <> '[]' THEN
+        PERFORM saleshub.raise(
+            'SH409', format('a %s like this one exists: %s', noun,
+                            coalesce(candidates -> 0 ->> 'name', candidates -> 0 ->> 'id')),
+            jsonb_build_object('code', 'duplicate', 'candidates', candidates),
+            'Use or change that one; "on_duplicate": "allow" creates another.');
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.duplicate_check() IS
+    'Trigger: where the policy is block, refuses what is there already; strong keys are locked first, so that of two sessions the later one sees what the other wrote.';
+
+CREATE FUNCTION saleshub.duplicate_schema(noun text, schema jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN noun IN ('contact', 'company', 'lead') THEN pg_catalog.jsonb_set(
+        schema, '{properties,on_duplicate}', '{
+            "type": ["string", "null"], "enum": ["allow", "warn", "block", null],
+            "description": "What to do when it seems to exist, instead of the organisation''s policy"}')
+        ELSE schema END;
+COMMENT ON FUNCTION saleshub.duplicate_schema(text, jsonb) IS
+    'The schema of a body that creates a record, with on_duplicate where duplicates are known.';
+
+CREATE FUNCTION saleshub.duplicate_begin(noun text, body jsonb) RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    before text := current_setting('saleshub.duplicates', true);
+BEGIN
+    IF body ->> 'on_duplicate' IN ('allow', 'warn', 'block') THEN
+        PERFORM set_config('saleshub.duplicates', body ->> 'on_duplicate', true);
+    END IF;
+    RETURN before;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.duplicate_begin(text, jsonb) IS
+    'Before an insert: takes over on_duplicate of the body; returns the setting as it was.';
+
+CREATE FUNCTION saleshub.duplicate_end(noun text, doc jsonb, before text) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    candidates jsonb := '[]';
+    id uuid := (doc ->> 'id')::uuid;
+    org uuid := saleshub.org_id();
+BEGIN
+    IF noun IN ('contact', 'company', 'lead') AND saleshub.duplicate_policy(org) <> 'allow' THEN
+        candidates := saleshub.duplicate_find(noun, saleshub.duplicate_doc(noun, id), id,
+                                              saleshub.match_rules(org, noun), 13, 5);
+    END IF;
+    PERFORM set_config('saleshub.duplicates', coalesce(before, 'org'), true);
+    IF candidates = '[]' THEN
+        RETURN doc;
+    END IF;
+    RETURN doc || jsonb_build_object('duplicates', candidates);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.duplicate_end(text, jsonb, text) IS
+    'After an insert: the record with what it seems to duplicate, as member duplicates, unless the policy is allow.';
+
+CREATE FUNCTION saleshub.routes_duplicate() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.route(
+        'GET /v1/duplicates', 'crm.duplicates(text, uuid, integer)',
+        'Find records that may be the same one, and say why', 'duplicates',
+        args => '{
+            "type": {"enum": ["contact", "contacts", "company", "companies", "lead", "leads"]},
+            "id": {"description": "The record to compare with"},
+            "limit": {"minimum": 1, "maximum": 200}}');
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_duplicate() IS
+    'Registers the routes of duplicates.';
