@@ -22,6 +22,7 @@ struct ask
 	void *owner;
 	int body;	  /* the step whose rows are the answer */
 	int position; /* the step that says where the log stands, -1: none */
+	bool rights;  /* and what the member may have of it, as of the same snapshot */
 	char org[37], session[37];
 	const char *ctx_values[4];
 	const char *values[PARAMS];
@@ -52,6 +53,8 @@ read_answer(const struct ask *ask, const struct pool_result *result, struct ask_
 		return;
 	answer->top = integer(result, ask->position, 1);
 	answer->floor = integer(result, ask->position, 2);
+	if (ask->rights)
+		answer->tokens = pool_value(result, ask->position, 0, 3);
 }
 
 static void
@@ -139,6 +142,17 @@ add_position(struct ask *ask)
 	};
 }
 
+static void
+add_rights(struct ask *ask)
+{
+	ask->rights = true;
+	ask->position = ask->query.nsteps;
+	ask->query.steps[ask->query.nsteps++] = (struct pool_step){
+		.name = "live_rights",
+		.sql = "SELECT epoch, top, floor, saleshub.visible_tokens() FROM saleshub.event_position()",
+	};
+}
+
 struct ask *
 ask_open(const struct ask_member *who, const char *connection, const char *channels, ask_done fn,
 		 void *owner)
@@ -153,7 +167,7 @@ ask_open(const struct ask_member *who, const char *connection, const char *chann
 			 "live_open",
 			 "SELECT channel, since, ok, old FROM saleshub.live_open($1::uuid, $2::text[])",
 			 2);
-	add_position(ask);
+	add_rights(ask);
 	pool_send(self->pool, &ask->query);
 	return ask;
 }

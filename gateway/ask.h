@@ -36,6 +36,7 @@ struct ask_answer
 	struct ask_stamp stamp;
 	const char *epoch; /* of the log as this transaction saw it */
 	int64_t top, floor;
+	struct pool_value tokens; /* of ask_open: of the events that the member may have */
 	const struct pool_result *result;
 	int rows; /* of ask_open and ask_page */
 };

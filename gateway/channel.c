@@ -79,9 +79,35 @@ channel_matches(const struct channel *channel, const char *member, const char *e
 		case CHANNEL_DASH:
 			return is_counted(entity);
 		case CHANNEL_FEED:
-			return strcmp(entity, "session") != 0;
+			return strcmp(entity, "session") != 0 && strcmp(entity, "rights") != 0;
 		case CHANNEL_USER:
 			return strcmp(entity, "member") == 0 && strcmp(entity_id, member) == 0;
+	}
+	return false;
+}
+
+/* Both are made of words without blanks; held begins and ends with one. */
+static bool
+holds(const char *held, const char *token, size_t len)
+{
+	for (const char *at = held; (at = strchr(at, ' ')); at++)
+		if (strncmp(at + 1, token, len) == 0 && at[1 + len] == ' ')
+			return true;
+	return false;
+}
+
+bool
+channel_concerns(const char *held, const char *tokens)
+{
+	if (!*tokens || strcmp(held, "*") == 0)
+		return true;
+	while (*tokens)
+	{
+		size_t len = strcspn(tokens, " ");
+
+		if (len && holds(held, tokens, len))
+			return true;
+		tokens += len + (tokens[len] == ' ');
 	}
 	return false;
 }

@@ -29,5 +29,10 @@ struct channel
 /* False when the name is not in the grammar. */
 bool channel_parse(const char *name, struct channel *out);
 /* Whether an event about this record goes to the channel; member: who listens. */
+/*
+ * held: tokens between blanks, or "*" for every one; tokens: those of an event, separated by
+ * blanks, empty: it concerns everybody.
+ */
+bool channel_concerns(const char *held, const char *tokens);
 bool channel_matches(const struct channel *channel, const char *member, const char *entity,
 					 const char *entity_id);

@@ -43,6 +43,8 @@ follow_event(struct hub_subscriber *subscriber, const struct hub_event *event)
 {
 	const char *channel = channels_match(subscriber, event, 0, subscriber->nchannels);
 
+	if (channel && event->tokens && !channel_concerns(subscriber->tokens, event->tokens))
+		channel = NULL;
 	if (channel && !subscriber->codec->event(subscriber, event, channel, event->gseq))
 	{
 		subscriber->done = event->gseq - 1;
@@ -109,7 +111,7 @@ follow_reset(struct hub_subscriber *subscriber, const char *reason)
 	metric_add(subscriber->hub->resets, 1);
 	subscriber->done = subscriber->hub->live_at;
 	subscriber->history_from = -1;
-	subscriber->live = !subscriber->full;
+	subscriber->live = !subscriber->full && !subscriber->recheck;
 	for (int i = 0; i < subscriber->nchannels; i++)
 		subscriber->channels[i].from = subscriber->done;
 	subscriber->codec->reset(subscriber, reason);
@@ -413,6 +415,14 @@ queue_save(struct hub_subscriber *subscriber)
 	subscription_queue(subscriber, remember);
 }
 
+static void
+take_tokens(struct hub_subscriber *subscriber, const struct ask_answer *answer)
+{
+	free(subscriber->tokens);
+	subscriber->tokens =
+		h2o_strdup(NULL, answer->tokens.base ? answer->tokens.base : "", answer->tokens.len).base;
+}
+
 /* True: the channels are to be remembered, for the first time or anew. */
 static bool
 add_opened(struct hub_subscriber *subscriber, const struct ask_answer *answer)
@@ -481,6 +491,9 @@ on_open(struct hub_subscriber *subscriber, const struct ask_answer *answer)
 	}
 	bool remember = add_opened(subscriber, answer);
 	subscriber->stamp = answer->stamp;
+	take_tokens(subscriber, answer);
+	/* What came since may have changed what the member may have. */
+	subscriber->recheck = answer->top < hub->live_at;
 	subscriber->joined = true;
 	subscriber->asking = asked->next;
 	h2o_linklist_insert(&hub_org(hub, subscriber->org, true)->subscribers, &subscriber->link);
@@ -509,6 +522,7 @@ on_rechecked(struct hub_subscriber *subscriber, const struct ask_answer *answer)
 		return;
 	}
 	subscriber->stamp = answer->stamp;
+	take_tokens(subscriber, answer);
 	for (int row = 0; row < answer->rows; row++)
 	{
 		char name[CHANNEL_NAME];

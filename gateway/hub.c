@@ -65,6 +65,16 @@ each_subscriber(struct hub *hub, void (*fn)(struct hub_subscriber *subscriber, v
 			}
 }
 
+/* Nothing after this position until it is known what the member may have. */
+static void
+doubt(struct hub *hub, struct hub_subscriber *subscriber, int64_t gseq)
+{
+	if (subscriber->live && subscriber->done < gseq)
+		subscriber->done = gseq;
+	subscriber->live = false;
+	subscriber->recheck = hub->doubts = true;
+}
+
 static void
 deliver_live(struct hub *hub, const struct tail_batch *batch)
 {
@@ -79,10 +89,10 @@ deliver_live(struct hub *hub, const struct tail_batch *batch)
 			 link = link->next)
 		{
 			struct hub_subscriber *each = H2O_STRUCT_FROM_MEMBER(struct hub_subscriber, link, link);
-			if (recheck_concerns(each, event))
-				each->recheck = hub->doubts = true;
 			if (each->live && event->gseq > each->done)
 				follow_event(each, event);
+			if (recheck_concerns(each, event))
+				doubt(hub, each, event->gseq);
 		}
 	}
 }
@@ -117,6 +127,8 @@ hub_leave(struct hub_subscriber *subscriber)
 		subscription_free(first);
 	}
 	channels_clear(subscriber);
+	free(subscriber->tokens);
+	subscriber->tokens = NULL;
 	if (subscriber->joined)
 		atomic_fetch_sub_explicit(&hub_open, 1, memory_order_relaxed);
 	subscriber->joined = subscriber->live = false;
@@ -139,6 +151,7 @@ hub_attach(struct hub *hub, struct hub_subscriber *subscriber)
 {
 	subscriber->hub = hub;
 	h2o_linklist_insert(&hub_org(hub, subscriber->org, true)->subscribers, &subscriber->link);
+	subscriber->recheck = true; /* rights may have changed on the way */
 	if (strcmp(subscriber->left, hub->epoch) != 0)
 		follow_reset(subscriber, "epoch");
 	follow_advance(subscriber);

@@ -31,6 +31,7 @@ struct hub_event
 	const char *entity_id;
 	const char *json; /* {"gseq","type","entity","id","version","changed","actor","at","data"?} */
 	size_t json_len;
+	const char *tokens; /* whom it concerns, see channel_concerns; NULL: the receiver, as asked */
 };
 
 struct hub_subscriber;
@@ -112,6 +113,7 @@ struct hub_subscriber
 	struct subscription
 		*asking;			/* not yet answered, in order; while opening: what hub_join asked */
 	struct ask_stamp stamp; /* of the session, when last confirmed */
+	char *tokens;			/* of the events that the member may have */
 };
 
 struct hub *hub_new(void);

@@ -132,5 +132,7 @@ recheck_concerns(const struct hub_subscriber *subscriber, const struct hub_event
 		return strcmp(event->entity_id, subscriber->session) == 0;
 	if (strcmp(event->entity, "member") == 0)
 		return strcmp(event->entity_id, subscriber->member) == 0;
-	return false;
+	/* settings, teams and who is in them: they say whose records are seen */
+	return strcmp(event->entity, "org") == 0 || strcmp(event->entity, "team") == 0 ||
+		   strcmp(event->entity, "rights") == 0;
 }

@@ -14,7 +14,7 @@ enum
 	RETRY_MS = 100,
 	TIMEOUT_MS = 10000,
 	LOOK_MS = 5000,
-	COLUMNS = 6
+	COLUMNS = 7
 };
 
 /* Of thread 0 only. */
@@ -113,6 +113,7 @@ batch_of(const struct pool_result *result, int rows, int64_t upto)
 		event->entity_id = copy_value(&at, pool_value(result, 0, row, 4));
 		event->json_len = pool_value(result, 0, row, 5).len;
 		event->json = copy_value(&at, pool_value(result, 0, row, 5));
+		event->tokens = copy_value(&at, pool_value(result, 0, row, 6));
 	}
 	return batch;
 }
@@ -188,7 +189,7 @@ read_on(void)
 	};
 	tail.query.steps[0] = (struct pool_step){
 		.name = "live_events",
-		.sql = "SELECT gseq, org_id, type, entity, entity_id, json"
+		.sql = "SELECT gseq, org_id, type, entity, entity_id, json, tokens"
 			   " FROM saleshub.events($1::bigint, $2::bigint, $3::int)",
 		.nparams = 3,
 		.values = tail.values,

@@ -113,7 +113,9 @@ DECLARE
     place bigint;
     bad jsonb := '[]';
 BEGIN
-    IF NOT saleshub.schema_type_ok(types, value) THEN
+    IF schema -> 'readOnly' = 'true' THEN
+        RETURN saleshub.fault(pointer, 'read_only', 'may not be written by this role');
+    ELSIF NOT saleshub.schema_type_ok(types, value) THEN
         RETURN saleshub.fault(pointer, 'invalid_type', 'must be ' || (
             SELECT string_agg(t, ' or ') FROM jsonb_array_elements_text(types) t));
     ELSIF schema ? 'enum' AND NOT schema -> 'enum' @> jsonb_build_array(value) THEN

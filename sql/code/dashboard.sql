@@ -387,6 +387,25 @@ COMMENT ON FUNCTION saleshub.dashboard_series(
     jsonb, timestamptz[], int, int, timestamptz, text, text) IS
     'One entry a bucket, also where nothing happened; the first one may begin within its bucket';
 
+CREATE FUNCTION saleshub.dashboard_visible(doc jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF NOT 'amount' = ANY (saleshub.hidden_fields('deal')) THEN
+        RETURN doc;
+    END IF;
+    RETURN doc || jsonb_build_object(
+        'deals', (doc -> 'deals') || '{"open_amount": null, "weighted_amount": null,
+                                       "won_amount": null, "velocity_per_day": null}',
+        'series', (SELECT coalesce(jsonb_agg(s.e || '{"won_amount": null}' ORDER BY s.n), '[]')
+                   FROM jsonb_array_elements(doc -> 'series') WITH ORDINALITY AS s (e, n)));
+END
+$$;
+COMMENT ON FUNCTION saleshub.dashboard_visible(jsonb) IS
+    'The dashboard without sums of amounts, for those from whom the amount of a deal is hidden';
+
 CREATE FUNCTION crm.dashboard(
     from_ timestamptz DEFAULT NULL, to_ timestamptz DEFAULT NULL,
     tz text DEFAULT NULL, bucket text DEFAULT 'month')
@@ -411,7 +430,7 @@ BEGIN
     facts := saleshub.dashboard_facts(from_, to_, bounds);
     span := saleshub.dashboard_span(facts, from_, to_, bounds);
     PERFORM saleshub.dashboard_limit(span.last - span.first + 1, 1000);
-    RETURN jsonb_build_object(
+    RETURN saleshub.dashboard_visible(jsonb_build_object(
         'period', jsonb_build_object('from', saleshub.utc(from_), 'to', saleshub.utc(to_),
                                      'tz', zone, 'bucket', bucket),
         'leads', saleshub.dashboard_leads(facts),
@@ -419,7 +438,7 @@ BEGIN
         'activities', saleshub.dashboard_activities(facts),
         'series', saleshub.dashboard_series(facts, bounds, span.first, span.last, from_, zone,
                                             home.currency),
-        'as_of_seq', saleshub.dashboard_position());
+        'as_of_seq', saleshub.dashboard_position()));
 END
 $$;
 COMMENT ON FUNCTION crm.dashboard(timestamptz, timestamptz, text, text) IS

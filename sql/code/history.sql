@@ -54,6 +54,7 @@ AS $$
 DECLARE
     page integer := saleshub.list_limit(limit_);
     stamp text := md5('history' || (meta ->> 'noun') || id::text);
+    hidden text[] := saleshub.hidden_fields(meta ->> 'noun');
     before uuid;
 BEGIN
     PERFORM saleshub.record_exists(meta, id);
@@ -66,7 +67,7 @@ BEGIN
             'place', jsonb_build_array(c.change_id),
             'doc', jsonb_build_object(
                 'id', c.change_id, 'op', c.op, 'version', c.version,
-                'changed', saleshub.change_json(c.changed), 'actor_id', c.actor_id,
+                'changed', saleshub.change_json(c.changed - hidden), 'actor_id', c.actor_id,
                 'request_id', c.request_id, 'at', saleshub.utc(c.at))) ORDER BY c.change_id DESC)
         FROM (
             SELECT *
@@ -105,6 +106,8 @@ CREATE FUNCTION saleshub.timeline_changes(noun text, id uuid, before_at timestam
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    hidden text[] := saleshub.hidden_fields(noun);
 BEGIN
     RETURN QUERY
     SELECT c.at, c.change_id, jsonb_build_object(
@@ -118,13 +121,15 @@ BEGIN
                             'converted_company_id', 'converted_contact_id', 'converted_deal_id')
         ) END)
     FROM (
-        SELECT *
+        SELECT l.at, l.change_id, l.entity, l.entity_id, l.op, l.actor_id,
+               l.changed - hidden AS changed
         FROM crm.change_log l
         WHERE l.org_id = saleshub.org_id() AND l.entity = noun
             AND l.entity_id = timeline_changes.id
         UNION ALL
         -- The conversion of a lead also belongs to what came out of it.
-        SELECT l.*
+        SELECT l.at, l.change_id, l.entity, l.entity_id, l.op, l.actor_id,
+               l.changed - saleshub.hidden_fields('lead')
         FROM crm.lead d
         JOIN crm.change_log l ON l.org_id = d.org_id AND l.entity = 'lead'
             AND l.entity_id = d.lead_id AND l.changed #>> '{status,1}' = 'converted'
@@ -149,6 +154,8 @@ CREATE FUNCTION saleshub.timeline_activities(noun text, id uuid, before_at times
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    hidden text[] := saleshub.hidden_fields('activity');
 BEGIN
     RETURN QUERY
     SELECT a.at, a.activity_id, jsonb_build_object(
@@ -156,7 +163,7 @@ BEGIN
         'actor_id', a.created_by, 'activity', jsonb_build_object(
             'id', a.activity_id, 'type', a.type, 'subject', a.subject, 'body', a.body,
             'due_at', saleshub.utc(a.due_at), 'done_at', saleshub.utc(a.done_at),
-            'outcome', a.outcome, 'owner_id', a.owner_id))
+            'outcome', a.outcome, 'owner_id', a.owner_id) - hidden)
     FROM (
         SELECT v.*, coalesce(v.done_at, v.due_at, v.created_at) AS at
         FROM crm.activity_link l

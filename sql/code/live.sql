@@ -33,7 +33,8 @@ COMMENT ON FUNCTION saleshub.event_json(bigint, text, text, uuid, bigint, text[]
     'An event as clients see it, without the channel.';
 
 CREATE OR REPLACE FUNCTION saleshub.events(since bigint, upto bigint, batch int)
-RETURNS TABLE (gseq bigint, org_id uuid, type text, entity text, entity_id uuid, json text)
+RETURNS TABLE (gseq bigint, org_id uuid, type text, entity text, entity_id uuid, json text,
+               tokens text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -42,7 +43,8 @@ BEGIN
     RETURN QUERY
     SELECT e.gseq, e.org_id, e.type, e.entity, e.entity_id,
            saleshub.event_json(e.gseq, e.type, e.entity, e.entity_id, e.version, e.changed,
-                               e.actor_id, e.at, e.data)
+                               e.actor_id, e.at, e.data),
+           saleshub.event_tokens(e.org_id, e.entity, e.entity_id)
       FROM saleshub.event_log e
      WHERE e.gseq > events.since AND e.gseq <= events.upto
      ORDER BY e.gseq
@@ -51,14 +53,14 @@ END
 $$;
 ALTER FUNCTION saleshub.events(bigint, bigint, int) OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.events(bigint, bigint, int) IS
-    'Events of all organisations after one position up to another: for the one reader of a gateway, which sends each only where it belongs.';
+    'Events of all organisations after one position up to another: for the one reader of a gateway, which sends each only where it belongs: to listeners of the organisation who hold one of its tokens.';
 
 CREATE OR REPLACE FUNCTION saleshub.channel_takes(
     channels text[], member uuid, entity text, entity_id uuid)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT (entity <> 'session' AND 'feed' = ANY (channels))
+    SELECT (entity NOT IN ('session', 'rights') AND 'feed' = ANY (channels))
         OR 'list:' || entity = ANY (channels)
         OR (entity IN ('lead', 'deal', 'activity') AND 'dash:main' = ANY (channels))
         OR 'entity:' || entity || ':' || entity_id::text = ANY (channels)

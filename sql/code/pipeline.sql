@@ -71,7 +71,7 @@ COMMENT ON FUNCTION saleshub.setup_check() IS
     'Trigger: pipelines, stages and rates are set up by admins and managers.';
 
 CREATE FUNCTION saleshub.pipeline_check() RETURNS trigger
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
@@ -96,11 +96,12 @@ BEGIN
     RETURN NEW;
 END;
 $$;
+ALTER FUNCTION saleshub.pipeline_check() OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.pipeline_check() IS
     'Trigger: a pipeline has a name, and stays while deals are open in it.';
 
 CREATE FUNCTION saleshub.stage_check() RETURNS trigger
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
@@ -135,6 +136,7 @@ BEGIN
     RETURN NEW;
 END;
 $$;
+ALTER FUNCTION saleshub.stage_check() OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.stage_check() IS
     'Trigger: a stage has a name, keeps its kind and pipeline once deals are in it, and stays while
 they are open.';

@@ -110,7 +110,9 @@ DECLARE
     on_duplicate text;
 BEGIN
     PERFORM saleshub.record_require_write();
+    meta := saleshub.visible_meta(meta);
     PERFORM saleshub.check_body(meta -> 'create', body);
+    body := saleshub.owned_body(meta, body, true);
     SELECT * INTO written FROM saleshub.record_set(meta, 'insert', body);
     on_duplicate := saleshub.duplicate_begin(meta ->> 'noun', body);
     doc := saleshub.run(
@@ -148,6 +150,7 @@ AS $$
 DECLARE
     found_row jsonb;
 BEGIN
+    meta := saleshub.visible_meta(meta);
     found_row := saleshub.run(
         'SELECT jsonb_build_array(t.version, ' || saleshub.record_projection(meta, fields, include)
         || ') FROM ' || (meta ->> 'table') || ' t' || saleshub.record_where(meta),
@@ -200,8 +203,10 @@ DECLARE
     doc jsonb;
 BEGIN
     PERFORM saleshub.record_require_write();
+    meta := saleshub.visible_meta(meta);
     PERFORM saleshub.check_body(meta -> 'patch', patch);
     PERFORM saleshub.record_match(meta, id, if_match);
+    patch := saleshub.owned_body(meta, patch, false);
     SELECT s.pairs INTO pairs FROM saleshub.record_set(meta, 'update', patch) s;
     IF pairs IS NULL THEN
         RETURN saleshub.record_get(meta, id);

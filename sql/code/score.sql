@@ -98,6 +98,10 @@ AS $$
 DECLARE
     found jsonb;
 BEGIN
+    IF 'score' = ANY (saleshub.hidden_fields('lead')) THEN
+        PERFORM saleshub.raise('42501', 'the score of leads is hidden from this role',
+                               '{"code": "forbidden"}');
+    END IF;
     found := (
         SELECT jsonb_build_object(
                    'score', l.score,
@@ -119,7 +123,8 @@ BEGIN
     IF found IS NULL THEN
         PERFORM saleshub.record_missing('lead', id);
     END IF;
-    RETURN found;
+    RETURN found || CASE WHEN 'probability' = ANY (saleshub.hidden_fields('lead'))
+                         THEN '{"probability": null}' ELSE '{}' END::jsonb;
 END
 $$;
 COMMENT ON FUNCTION crm.lead_score_get(uuid) IS

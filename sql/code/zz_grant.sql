@@ -23,7 +23,8 @@ DECLARE
         'add_fk', 'capture_on', 'rollup_on', 'route', 'grant_login', 'set_password', 'check',
         'schema_steps', 'sign_in_locked', 'check_locked', 'credential_set', 'session_member',
         'random_256', 'refresh_token', 'member_password', 'score_is_current', 'score_lock_rules', 'score_rescore',
-        'match_on', 'match_rebuild', 'match_complete'];
+        'match_on', 'match_rebuild', 'match_complete', 'restrict',
+        'visible_rows', 'visible_on', 'visible_figures', 'event_tokens'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

@@ -28,7 +28,7 @@ SELECT is_empty($$
     $$, 'no table is locked without policies');
 SELECT is_empty($$
     SELECT t.name, p.polname FROM tab t JOIN pg_policy p ON p.polrelid = t.oid
-    WHERE NOT 'saleshub_owner'::regrole = ANY (p.polroles)
+    WHERE NOT 'saleshub_owner'::regrole = ANY (p.polroles) AND p.polpermissive
         AND coalesce(pg_get_expr(p.polqual, p.polrelid), '') || coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '')
             !~ 'org_id = \(\s*SELECT saleshub\.org_id\(\)'
     $$, 'every policy for members compares the organisation');

@@ -79,6 +79,20 @@ matching(void)
 }
 
 static void
+concerning(void)
+{
+	is(channel_concerns("*", "lead/a lead/all") && channel_concerns(" lead/b ", ""),
+	   "who may have all has all, and everybody what concerns everybody");
+	is(channel_concerns(" deal/all lead/a lead/b ", "lead/b lead/all") &&
+		   channel_concerns(" deal/all lead/a ", "deal/nobody deal/all"),
+	   "one token in common is enough");
+	is(!channel_concerns(" lead/ab lead/a ", "lead/b lead/all") &&
+		   !channel_concerns(" lead/ab ", "lead/a") && !channel_concerns(" xlead/a ", "lead/a") &&
+		   !channel_concerns("", "lead/a") && !channel_concerns("  ", "lead/a  "),
+	   "a part of a token is none");
+}
+
+static void
 signed_ids(void)
 {
 	struct pid pid = { .connection = ID, .org = ME, .member = ID, .epoch = "abc123", .issued = 7 };
@@ -114,6 +128,7 @@ main(void)
 		return 1;
 	grammar();
 	matching();
+	concerning();
 	signed_ids();
 	printf("1..%d\n", tests);
 	return failures ? 1 : 0;

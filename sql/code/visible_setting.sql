@@ -1,0 +1,113 @@
+-- The settings behind visible.sql and visible_field.sql, as admins read and change them.
+
+CREATE FUNCTION saleshub.visibility_nouns(OUT noun text, OUT meta jsonb) RETURNS SETOF record
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY VALUES
+        ('lead', saleshub.lead_meta()), ('contact', saleshub.contact_meta()),
+        ('company', saleshub.company_meta()), ('deal', saleshub.deal_meta()),
+        ('activity', saleshub.activity_meta());
+END;
+$$;
+COMMENT ON FUNCTION saleshub.visibility_nouns() IS
+    'The nouns that visibility can be settled for.';
+
+CREATE FUNCTION saleshub.visibility_schema() RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    scopes jsonb;
+    fields jsonb;
+BEGIN
+    SELECT jsonb_object_agg(n.noun, '{"type": ["string", "null"],
+                                      "enum": ["own", "team", "all", null]}'::jsonb),
+           jsonb_object_agg(n.noun, jsonb_build_object(
+               'type', '["object", "null"]'::jsonb, 'additionalProperties', false, 'properties', (
+                   SELECT jsonb_object_agg(f.name, jsonb_build_object(
+                       'type', '["string", "null"]'::jsonb, 'enum',
+                       CASE WHEN coalesce(n.meta #> '{create,required}', '[]') ? f.name
+                            OR f.name = 'owner_id'
+                       THEN '["read_only", null]' ELSE '["hidden", "read_only", null]' END::jsonb))
+                   FROM jsonb_object_keys(n.meta -> 'json') f (name)
+                   WHERE f.name NOT IN ('id', 'version'))))
+    INTO scopes, fields
+    FROM saleshub.visibility_nouns() n;
+    RETURN jsonb_build_object(
+        'type', 'object', 'additionalProperties', false, 'properties', (
+            SELECT jsonb_object_agg(part.name, jsonb_build_object(
+                'type', 'object', 'additionalProperties', false, 'properties', (
+                    SELECT jsonb_object_agg(role, jsonb_build_object(
+                        'type', '["object", "null"]'::jsonb, 'additionalProperties', false,
+                        'properties', part.nouns))
+                    FROM unnest(ARRAY['manager', 'rep', 'readonly']) role)))
+            FROM (VALUES ('visibility', scopes), ('fields', fields)) part (name, nouns)));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.visibility_schema() IS
+    'JSON Schema of a merge patch of the visibility settings.';
+
+CREATE FUNCTION crm.visibility_get() RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    settled record;
+BEGIN
+    PERFORM saleshub.need_member();
+    SELECT o.version, o.settings INTO settled FROM crm.org o WHERE o.org_id = saleshub.org_id();
+    PERFORM saleshub.reply(etag => settled.version::text);
+    RETURN jsonb_build_object(
+        'visibility', (
+            SELECT jsonb_object_agg(role, (
+                SELECT jsonb_object_agg(n.noun, coalesce(
+                    settled.settings #>> ARRAY['visibility', role, n.noun], 'all'))
+                FROM saleshub.visibility_nouns() n))
+            FROM unnest(ARRAY['manager', 'rep', 'readonly']) role),
+        'fields', (
+            SELECT jsonb_object_agg(role, coalesce(
+                settled.settings #> ARRAY['fields', role], '{}'))
+            FROM unnest(ARRAY['manager', 'rep', 'readonly']) role));
+END;
+$$;
+COMMENT ON FUNCTION crm.visibility_get() IS
+    'Whose records each role sees, by noun, and which fields it does not see or not write.';
+
+CREATE FUNCTION crm.visibility_update(patch jsonb, if_match text DEFAULT NULL) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    org uuid := saleshub.org_id();
+    current bigint;
+BEGIN
+    PERFORM saleshub.need_admin();
+    PERFORM saleshub.check_body(saleshub.visibility_schema(), patch);
+    SELECT o.version INTO current FROM crm.org o WHERE o.org_id = org FOR NO KEY UPDATE;
+    PERFORM saleshub.version_check(current, if_match);
+    UPDATE crm.org o SET settings = saleshub.merge_patch(o.settings, patch) WHERE o.org_id = org;
+    RETURN crm.visibility_get();
+END;
+$$;
+ALTER FUNCTION crm.visibility_update(jsonb, text) OWNER TO saleshub_owner;
+COMMENT ON FUNCTION crm.visibility_update(jsonb, text) IS
+    'Changes the visibility settings by a merge patch {visibility: {role: {noun: own|team|all}}, fields:
+{role: {noun: {field: hidden|read_only|null}}}}, at once for everybody; for admins.';
+
+CREATE FUNCTION saleshub.routes_visibility() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.route('GET /v1/settings/visibility', 'crm.visibility_get()',
+                           'Who sees which records and fields', 'settings', cache => 'strict',
+                           role => 'admin');
+    PERFORM saleshub.route('PATCH /v1/settings/visibility', 'crm.visibility_update(jsonb, text)',
+                           'Change who sees which records and fields', 'settings', role => 'admin',
+                           args => jsonb_build_object('patch', saleshub.visibility_schema()));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.routes_visibility() IS
+    'Registers the routes of the visibility settings.';

@@ -1,0 +1,36 @@
+-- Who sees which records, for every statement of a member: beside the policies by organisation,
+-- so that both must hold. saleshub.visible_* says what the organisation has settled.
+SELECT saleshub.visible_on('crm.lead', 'lead');
+SELECT saleshub.visible_on('crm.contact', 'contact');
+SELECT saleshub.visible_on('crm.company', 'company');
+SELECT saleshub.visible_on('crm.deal', 'deal');
+
+SELECT saleshub.visible_rows('crm.activity', ARRAY['SELECT', 'UPDATE', 'DELETE'],
+    '(SELECT saleshub.sees_everything())
+     OR owner_id = ANY ((SELECT saleshub.visible_owners(''activity''))::uuid[])
+     OR saleshub.activity_linked(org_id, activity_id)');
+
+-- A link shows what it leads to. Who adds one must see the activity, too: else a link to a record
+-- of one's own would open it.
+SELECT saleshub.visible_rows('crm.activity_link', ARRAY['SELECT', 'UPDATE', 'DELETE'],
+    '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(entity, entity_id)');
+SELECT saleshub.visible_rows('crm.activity_link', ARRAY['INSERT'],
+    '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(''activity'', activity_id)');
+
+-- What is derived from a record is seen by those who see the record.
+SELECT saleshub.visible_rows('crm.stage_history', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_all(''deal'')) OR saleshub.record_visible(''deal'', deal_id)');
+SELECT saleshub.visible_rows('crm.score_history', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
+SELECT saleshub.visible_rows('crm.assignment_log', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
+SELECT saleshub.visible_rows('crm.conversion', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
+SELECT saleshub.visible_rows('crm.change_log', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(entity, entity_id)');
+SELECT saleshub.visible_rows('saleshub.event_log', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(entity, entity_id)');
+
+-- Figures count the records of visible owners only.
+SELECT saleshub.visible_figures('saleshub.rollup');
+SELECT saleshub.visible_figures('saleshub.rollup_delta');
