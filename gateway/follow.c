@@ -493,7 +493,7 @@ on_open(struct hub_subscriber *subscriber, const struct ask_answer *answer)
 	subscriber->stamp = answer->stamp;
 	take_tokens(subscriber, answer);
 	/* What came since may have changed what the member may have. */
-	subscriber->recheck = answer->top < hub->live_at;
+	subscriber->recheck = answer->top < hub->rights_at;
 	subscriber->joined = true;
 	subscriber->asking = asked->next;
 	h2o_linklist_insert(&hub_org(hub, subscriber->org, true)->subscribers, &subscriber->link);

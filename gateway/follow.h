@@ -23,6 +23,7 @@ struct hub
 {
 	char epoch[HUB_EPOCH];
 	int64_t live_at;		/* this thread has seen the log up to here */
+	int64_t rights_at;		/* and here the last event that changes rights */
 	h2o_linklist_t waiting; /* joins from before the log was known */
 	struct recent recent;
 	struct timer sweep;

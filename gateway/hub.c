@@ -83,6 +83,8 @@ deliver_live(struct hub *hub, const struct tail_batch *batch)
 		const struct hub_event *event = &batch->events[i];
 		struct hub_org *org = hub_org(hub, event->org, false);
 
+		if (recheck_rights(event))
+			hub->rights_at = event->gseq;
 		if (!org)
 			continue;
 		for (h2o_linklist_t *link = org->subscribers.next; link != &org->subscribers;
@@ -274,7 +276,7 @@ start(struct hub *hub, const struct tail_batch *batch)
 
 	recent_clear(&hub->recent);
 	snprintf(hub->epoch, sizeof hub->epoch, "%s", batch->epoch);
-	hub->live_at = batch->upto;
+	hub->live_at = hub->rights_at = batch->upto;
 	if (again)
 		each_subscriber(hub, restart_one, NULL);
 	while (!h2o_linklist_is_empty(&hub->waiting))

@@ -126,13 +126,22 @@ recheck_send(struct recheck *recheck)
 }
 
 bool
+recheck_rights(const struct hub_event *event)
+{
+	static const char *const entities[] = { "member", "org", "team", "rights" };
+
+	for (size_t i = 0; i < sizeof entities / sizeof *entities; i++)
+		if (strcmp(event->entity, entities[i]) == 0)
+			return true;
+	return false;
+}
+
+bool
 recheck_concerns(const struct hub_subscriber *subscriber, const struct hub_event *event)
 {
 	if (strcmp(event->entity, "session") == 0)
 		return strcmp(event->entity_id, subscriber->session) == 0;
 	if (strcmp(event->entity, "member") == 0)
 		return strcmp(event->entity_id, subscriber->member) == 0;
-	/* settings, teams and who is in them: they say whose records are seen */
-	return strcmp(event->entity, "org") == 0 || strcmp(event->entity, "team") == 0 ||
-		   strcmp(event->entity, "rights") == 0;
+	return recheck_rights(event);
 }

@@ -14,5 +14,7 @@ struct recheck *recheck_new(void (*doubt)(void *data, const char *session), void
 bool recheck_begin(struct recheck *recheck);
 void recheck_add(struct recheck *recheck, const struct hub_subscriber *subscriber);
 void recheck_send(struct recheck *recheck);
-/* The event is a change of the subscriber's session or member. */
+/* The event may change what some members of its organisation may have. */
+bool recheck_rights(const struct hub_event *event);
+/* The event is a change of the subscriber's session or member, or of what it may have. */
 bool recheck_concerns(const struct hub_subscriber *subscriber, const struct hub_event *event);

@@ -85,13 +85,13 @@ DECLARE
     teams uuid[];
 BEGIN
     SELECT array_agg(c.org_id), array_agg(c.team_id) INTO orgs, teams
-    FROM (SELECT DISTINCT org_id, team_id FROM changed) c;
+    FROM (SELECT DISTINCT org_id, team_id FROM memberrows) c;
     INSERT INTO saleshub.outbox (org_id, type, entity, entity_id, actor_id, request_id)
     SELECT c.org_id, 'rights.changed', 'rights', c.team_id, saleshub.member_id(),
            saleshub.request_id()
     FROM unnest(orgs, teams) AS c (org_id, team_id);
     -- Also wakes the worker.
-    PERFORM saleshub.touch('m:' || c.member_id) FROM changed c;
+    PERFORM saleshub.touch('m:' || c.member_id) FROM memberrows c;
     RETURN NULL;
 END;
 $$;

@@ -19,9 +19,9 @@ BEGIN
                    WHERE p.polrelid = restrict.tab AND p.polname = restrict.name)
     THEN
         EXECUTE format(
-            'CREATE POLICY %I ON %s AS RESTRICTIVE FOR %s TO saleshub_user %s (%s)%s',
+            'CREATE POLICY %I ON %s AS RESTRICTIVE FOR %s TO saleshub_user %s (%s)',
             name, tab, command, CASE command WHEN 'INSERT' THEN 'WITH CHECK' ELSE 'USING' END,
-            condition, CASE command WHEN 'UPDATE' THEN ' WITH CHECK (true)' ELSE '' END);
+            condition);
     END IF;
 END;
 $$;

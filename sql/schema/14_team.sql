@@ -47,10 +47,10 @@ WHERE NOT EXISTS (SELECT FROM crm.team_closure c
 GROUP BY a.org_id, a.ancestor_id, a.descendant_id;
 
 CREATE OR REPLACE TRIGGER team_member_50_insert
-    AFTER INSERT ON crm.team_member REFERENCING NEW TABLE AS changed
+    AFTER INSERT ON crm.team_member REFERENCING NEW TABLE AS memberrows
     FOR EACH STATEMENT EXECUTE FUNCTION saleshub.team_member_changed();
 CREATE OR REPLACE TRIGGER team_member_50_delete
-    AFTER DELETE ON crm.team_member REFERENCING OLD TABLE AS changed
+    AFTER DELETE ON crm.team_member REFERENCING OLD TABLE AS memberrows
     FOR EACH STATEMENT EXECUTE FUNCTION saleshub.team_member_changed();
 
 -- Teams say who sees what, so that only admins set them up.

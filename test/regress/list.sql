@@ -133,7 +133,7 @@ $$;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SELECT pg_temp.uses($$SELECT deal_id FROM crm.deal t WHERE t.org_id = saleshub.org_id() AND t.deleted_at IS NULL
-    AND ROW(t.created_at, t.deal_id) < ROW(now(), crm.uuid_v7()) ORDER BY t.created_at DESC, t.deal_id DESC LIMIT 51$$);
+    AND ROW(t.created_at, t.deal_id) < ROW(now(), crm.uuid_v7()) ORDER BY t.created_at DESC, t.deal_id DESC LIMIT 11$$);
 SELECT pg_temp.uses($$SELECT deal_id FROM crm.deal t WHERE t.org_id = saleshub.org_id() AND t.deleted_at IS NULL
-    ORDER BY t.amount DESC NULLS LAST, t.deal_id DESC LIMIT 51$$);
+    ORDER BY t.amount DESC NULLS LAST, t.deal_id DESC LIMIT 11$$);
 RESET ROLE;
