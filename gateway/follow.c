@@ -218,6 +218,8 @@ starting_point(struct hub_subscriber *subscriber, const struct ask_answer *answe
 	const char *since = subscriber->asking->since;
 	int64_t from;
 
+	if (!since && hub_position(subscriber) < subscriber->hub->live_at)
+		return subscriber->hub->live_at; /* it gets there only now, but this is the present */
 	if (!since)
 		return hub_position(subscriber);
 	const char *fault = parse_since(since, answer, &from);

@@ -142,6 +142,7 @@ hub_detach(struct hub_subscriber *subscriber)
 	if (subscriber->query || subscriber->asking)
 		return false;
 	subscriber->done = hub_position(subscriber);
+	subscriber->left_at = subscriber->hub->live_at;
 	subscriber->live = subscriber->full = false;
 	memcpy(subscriber->left, subscriber->hub->epoch, sizeof subscriber->left);
 	h2o_linklist_unlink(&subscriber->link);
@@ -153,7 +154,8 @@ hub_attach(struct hub *hub, struct hub_subscriber *subscriber)
 {
 	subscriber->hub = hub;
 	h2o_linklist_insert(&hub_org(hub, subscriber->org, true)->subscribers, &subscriber->link);
-	subscriber->recheck = true; /* rights may have changed on the way */
+	/* Rights may have changed on the way. */
+	subscriber->recheck |= hub->rights_at > subscriber->left_at;
 	if (strcmp(subscriber->left, hub->epoch) != 0)
 		follow_reset(subscriber, "epoch");
 	follow_advance(subscriber);

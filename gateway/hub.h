@@ -97,6 +97,7 @@ struct hub_subscriber
 	int64_t history_done; /* the same for the older events that new channels asked for */
 	int history_from;	  /* index of the first such channel, -1: no history under way */
 	char left[HUB_EPOCH]; /* the log it was detached from */
+	int64_t left_at;	  /* what the thread it left had seen of the log */
 	int64_t query_upto;	  /* where the page under way ends */
 	bool joined, live, full, recheck;
 	uint64_t full_since;

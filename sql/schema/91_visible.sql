@@ -24,7 +24,7 @@ SELECT saleshub.visible_rows('crm.score_history', ARRAY['SELECT'],
     '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
 SELECT saleshub.visible_rows('crm.assignment_log', ARRAY['SELECT'],
     '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
-SELECT saleshub.visible_rows('crm.conversion', ARRAY['SELECT'],
+SELECT saleshub.visible_rows('crm.conversion', ARRAY['SELECT', 'UPDATE'],
     '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
 SELECT saleshub.visible_rows('crm.change_log', ARRAY['SELECT'],
     '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(entity, entity_id)');
