@@ -24,27 +24,29 @@ CREATE FUNCTION saleshub.duplicate_doc(noun text, id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    hidden text[] := saleshub.hidden_fields(noun);
 BEGIN
     CASE noun
         WHEN 'contact' THEN
-            RETURN (SELECT to_jsonb(r) || jsonb_build_object('company_name', c.name)
+            RETURN (SELECT to_jsonb(r) - hidden || jsonb_build_object('company_name', c.name)
                     FROM crm.contact r
                     LEFT JOIN crm.company c ON c.org_id = r.org_id AND c.company_id = r.company_id
                     WHERE r.org_id = saleshub.org_id() AND r.contact_id = duplicate_doc.id
                         AND r.deleted_at IS NULL);
         WHEN 'company' THEN
-            RETURN (SELECT to_jsonb(r) FROM crm.company r
+            RETURN (SELECT to_jsonb(r) - hidden FROM crm.company r
                     WHERE r.org_id = saleshub.org_id() AND r.company_id = duplicate_doc.id
                         AND r.deleted_at IS NULL);
         ELSE
-            RETURN (SELECT to_jsonb(r) FROM crm.lead r
+            RETURN (SELECT to_jsonb(r) - hidden FROM crm.lead r
                     WHERE r.org_id = saleshub.org_id() AND r.lead_id = duplicate_doc.id
                         AND r.deleted_at IS NULL);
     END CASE;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.duplicate_doc(text, uuid) IS
-    'A live record as it is compared; NULL when there is none.';
+    'A live record as it is compared, by the fields that the member sees; NULL when there is none.';
 
 CREATE FUNCTION saleshub.duplicate_find(noun text, rec jsonb, self uuid, rules jsonb,
                                         least_score numeric, most integer) RETURNS jsonb

@@ -246,3 +246,15 @@ DELETE FROM crm.team_closure;
 SELECT saleshub.install() IS NOT NULL AS installed;
 SELECT count(*) FROM (TABLE before EXCEPT TABLE crm.team_closure) lost;
 SELECT count(*) FROM (TABLE crm.team_closure EXCEPT TABLE before) found;
+
+\echo -- duplicates: of what is seen, by the fields that are seen
+SELECT pg_temp.enter('ann');
+SET ROLE saleshub_user;
+SELECT crm.lead_update(lead_id, '{"email": "same@dup.example", "phone": "+12025550177"}') ->> 'last_name' FROM crm.lead WHERE last_name IN ('rob', 'ron') ORDER BY 1;
+RESET ROLE;
+SELECT pg_temp.enter('rob');
+SET ROLE saleshub_user;
+SELECT crm.duplicates('lead', :'robs') -> 'data';
+SELECT crm.lead_create('{"last_name": "rob", "email": "same@dup.example"}') -> 'duplicates' @? '$[*].fields[*] ? (@.field == "phone")' AS phone;
+SELECT jsonb_path_query_array(crm.duplicates('lead', :'robs'), '$.data[*].name'), crm.duplicates('lead', :'robs')::text ~ '2025550177' AS phone;
+RESET ROLE;
