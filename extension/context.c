@@ -461,7 +461,8 @@ sh_reply(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(0))
 	{
 		answer.status = PG_GETARG_INT32(0);
-		if (answer.status < 200 || answer.status > 299)
+		/* 308: the answer is that of another address, where the record went. */
+		if ((answer.status < 200 || answer.status > 299) && answer.status != 308)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("status %d is not one of success", answer.status),

@@ -149,6 +149,8 @@ CREATE FUNCTION saleshub.record_get(meta jsonb, id uuid, fields text DEFAULT NUL
 AS $$
 DECLARE
     found_row jsonb;
+    target uuid;
+    doc jsonb;
 BEGIN
     meta := saleshub.visible_meta(meta);
     found_row := saleshub.run(
@@ -156,7 +158,13 @@ BEGIN
         || ') FROM ' || (meta ->> 'table') || ' t' || saleshub.record_where(meta),
         jsonb_build_object('id', id));
     IF found_row IS NULL THEN
-        PERFORM saleshub.record_missing(meta ->> 'noun', id);
+        target := saleshub.redirected(meta ->> 'noun', id);
+        IF target IS NULL THEN
+            PERFORM saleshub.record_missing(meta ->> 'noun', id);
+        END IF;
+        doc := saleshub.record_get(meta, target, fields, include);
+        PERFORM saleshub.reply(308, location => '/v1/' || (meta ->> 'plural') || '/' || target);
+        RETURN doc;
     END IF;
     -- What is included has versions of its own, of which the tag would know nothing.
     PERFORM saleshub.reply(etag => CASE WHEN include IS NULL THEN found_row ->> 0 END);
@@ -164,20 +172,25 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.record_get(jsonb, uuid, text, text) IS
-    'A live record as JSON.';
+    'A live record as JSON; of a merged one the record that took its place, by 308 in HTTP.';
 
-CREATE FUNCTION saleshub.record_match(meta jsonb, id uuid, if_match text) RETURNS void
+CREATE FUNCTION saleshub.record_match(meta jsonb, id uuid, if_match text) RETURNS uuid
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     current text;
+    target uuid;
 BEGIN
     current := saleshub.run(
         'SELECT to_jsonb(t.version) FROM ' || (meta ->> 'table') || ' t'
         || saleshub.record_where(meta) || ' FOR NO KEY UPDATE', jsonb_build_object('id', id))::text;
     IF current IS NULL THEN
-        PERFORM saleshub.record_missing(meta ->> 'noun', id);
+        target := saleshub.redirected(meta ->> 'noun', id);
+        IF target IS NULL THEN
+            PERFORM saleshub.record_missing(meta ->> 'noun', id);
+        END IF;
+        RETURN saleshub.record_match(meta, target, if_match);
     END IF;
     IF if_match IS NOT NULL AND btrim(if_match) <> '*' AND NOT EXISTS (
         SELECT FROM string_to_table(if_match, ',') tag WHERE btrim(btrim(tag), '"') = current
@@ -188,10 +201,11 @@ BEGIN
             jsonb_build_object('code', 'version_mismatch', 'version', current::bigint),
             'Read the record again and repeat the change.');
     END IF;
+    RETURN id;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.record_match(jsonb, uuid, text) IS
-    'Locks a live record and compares its version with If-Match: "3", 3, a list, * or NULL.';
+    'Locks a live record, or the one it was merged into, and compares its version with If-Match: "3", 3, a list, * or NULL. Returns its id.';
 
 CREATE FUNCTION saleshub.record_update(meta jsonb, id uuid, patch jsonb, if_match text)
     RETURNS jsonb
@@ -205,7 +219,7 @@ BEGIN
     PERFORM saleshub.record_require_write();
     meta := saleshub.visible_meta(meta);
     PERFORM saleshub.check_body(meta -> 'patch', patch);
-    PERFORM saleshub.record_match(meta, id, if_match);
+    id := saleshub.record_match(meta, id, if_match);
     patch := saleshub.owned_body(meta, patch, false);
     SELECT s.pairs INTO pairs FROM saleshub.record_set(meta, 'update', patch) s;
     IF pairs IS NULL THEN
@@ -228,7 +242,10 @@ CREATE FUNCTION saleshub.record_delete(meta jsonb, id uuid, if_match text) RETUR
 AS $$
 BEGIN
     PERFORM saleshub.record_require_write();
-    PERFORM saleshub.record_match(meta, id, if_match);
+    -- Deleting what was merged into another record would take away that one.
+    IF saleshub.record_match(meta, id, if_match) <> id THEN
+        PERFORM saleshub.record_missing(meta ->> 'noun', id);
+    END IF;
     PERFORM saleshub.run(
         'UPDATE ' || (meta ->> 'table') || ' AS t SET deleted_at = now()'
         || saleshub.record_where(meta) || ' RETURNING ''true''::jsonb',
@@ -245,6 +262,13 @@ CREATE FUNCTION saleshub.record_restore(meta jsonb, id uuid) RETURNS jsonb
 AS $$
 BEGIN
     PERFORM saleshub.record_require_write();
+    IF saleshub.redirected(meta ->> 'noun', id) IS NOT NULL THEN
+        PERFORM saleshub.raise(
+            'SH409', format('%s %s was merged', meta ->> 'noun', id),
+            jsonb_build_object('code', 'merged',
+                               'merged_into', saleshub.redirected(meta ->> 'noun', id)),
+            'Undo the merge.');
+    END IF;
     PERFORM saleshub.run(
         'UPDATE ' || (meta ->> 'table') || ' AS t SET deleted_at = NULL'
         || ' WHERE t.org_id = saleshub.org_id() AND t.' || (meta ->> 'key')

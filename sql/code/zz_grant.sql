@@ -24,7 +24,10 @@ DECLARE
         'schema_steps', 'sign_in_locked', 'check_locked', 'credential_set', 'session_member',
         'random_256', 'refresh_token', 'member_password', 'score_is_current', 'score_lock_rules', 'score_rescore',
         'match_on', 'match_rebuild', 'match_complete', 'restrict',
-        'visible_rows', 'visible_on', 'visible_figures', 'event_tokens'];
+        'visible_rows', 'visible_on', 'visible_figures', 'event_tokens',
+        'merge_apply', 'merge_carry', 'merge_docs',
+        'merge_move', 'merge_relink', 'merge_take_back', 'merge_unbin', 'merge_unlink',
+        'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace
