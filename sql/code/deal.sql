@@ -24,6 +24,7 @@ CREATE FUNCTION saleshub.deal_fields() RETURNS jsonb
         {"name": "lead_id", "type": "uuid"},
         {"name": "source", "type": "text", "max": 100, "sort": true},
         {"name": "product", "type": "text", "sort": true},
+        {"name": "lines", "type": "lines", "filter": false},
         {"name": "tags", "type": "tags"},
         {"name": "custom", "type": "object"}
     ]'::jsonb;
@@ -38,7 +39,8 @@ BEGIN
     RETURN saleshub.record_meta('deal', 'deals', saleshub.deal_fields(),
         jsonb_build_object('owner', saleshub.member_included('owner_id'),
                            'company', saleshub.company_included('company_id'),
-                           'contact', saleshub.contact_included('contact_id')));
+                           'contact', saleshub.contact_included('contact_id'),
+                           'lines', saleshub.deal_lines()));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.deal_meta() IS
@@ -222,6 +224,9 @@ BEGIN
     END IF;
     IF NOT (NEW.amount >= 0 AND NEW.amount <= 1e15) THEN
         faults := faults || saleshub.fault('/amount', 'invalid', 'must be from 0 to 1e15');
+    END IF;
+    IF NOT fresh AND NEW.amount IS DISTINCT FROM OLD.amount THEN
+        faults := faults || saleshub.deal_amount_faults(NEW.org_id, NEW.deal_id, NEW.amount);
     END IF;
     IF NOT (NEW.probability BETWEEN 0 AND 100) THEN
         faults := faults || saleshub.fault('/probability', 'invalid', 'must be from 0 to 100');

@@ -83,6 +83,7 @@ BEGIN
         WHEN 'consent' THEN
             'jsonb_build_object(''email'', t.consent_email, ''phone'', t.consent_phone)'
         WHEN 'links' THEN saleshub.activity_links()
+        WHEN 'lines' THEN saleshub.deal_lines()
         WHEN 'converted' THEN
             'CASE WHEN t.converted_at IS NOT NULL THEN jsonb_build_object('
             '''company_id'', t.converted_company_id, ''contact_id'', t.converted_contact_id,'
@@ -185,6 +186,9 @@ BEGIN
                 "required": ["type", "id"], "additionalProperties": false}}'
         WHEN 'object' THEN '{"type": "object"}'
     END::jsonb;
+    IF field ->> 'type' = 'lines' THEN
+        schema := saleshub.deal_lines_schema();
+    END IF;
     IF field ? 'schema' THEN
         schema := schema || (field -> 'schema');
     END IF;
@@ -315,7 +319,7 @@ BEGIN
                     'name', f -> 'name',
                     'insert', saleshub.field_set(f, false),
                     'update', saleshub.field_set(f, true)) ORDER BY n)
-                FILTER (WHERE f -> 'read_only' IS NULL AND f ->> 'type' <> 'links'),
+                FILTER (WHERE f -> 'read_only' IS NULL AND f ->> 'type' NOT IN ('links', 'lines')),
             'sort', jsonb_object_agg(f ->> 'name', saleshub.field_sort(f))
                 FILTER (WHERE f ? 'sort'),
             'filter', jsonb_object_agg(f ->> 'name', saleshub.field_filter(f))

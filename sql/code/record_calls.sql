@@ -1,6 +1,6 @@
 -- What clients call: crm.<noun>_create, _get, _list, _update, _delete, _restore, _history and
 -- _timeline are alike for all nouns, so they are written once. An activity is created and changed
--- together with its links, by functions of its own.
+-- together with its links, a deal with its lines, by functions of their own.
 DO $do$
 DECLARE
     noun text;
@@ -42,7 +42,7 @@ BEGIN
                  'Activities, conversions and changes of status, stage and owner of a record of'
                     ' crm.%1$s, the newest first')
             ) AS c (verb, args, result, volatility, passed, comment)
-            WHERE NOT (noun = 'activity' AND verb IN ('create', 'update'))
+            WHERE NOT (noun IN ('activity', 'deal') AND verb IN ('create', 'update'))
         LOOP
             EXECUTE format(
                 'CREATE OR REPLACE FUNCTION crm.%1$s_%2$s(%3$s) RETURNS %4$s'

@@ -122,6 +122,9 @@ BEGIN
         'POST /v1/deals/{id}/stage', 'crm.deal_stage(uuid, jsonb, text)',
         'Move a deal to another stage', 'deals',
         args => jsonb_build_object('body', saleshub.deal_stage_schema()));
+    PERFORM saleshub.route(
+        'GET /v1/deals/{id}/lines/history', 'crm.deal_line_history(uuid, integer, text)',
+        'Every change of the lines of a deal', 'deals', cache => 'strict');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_deal() IS

@@ -176,6 +176,9 @@ BEGIN
     ELSIF noun = 'activity' THEN
         RETURN EXISTS (SELECT FROM crm.activity r
                        WHERE r.org_id = saleshub.org_id() AND r.activity_id = id);
+    ELSIF noun = 'deal_line' THEN
+        RETURN EXISTS (SELECT FROM crm.deal_line r
+                       WHERE r.org_id = saleshub.org_id() AND r.deal_line_id = id);
     END IF;
     RETURN true;
 END;
@@ -236,6 +239,10 @@ BEGIN
             SELECT string_agg(' ' || saleshub.event_tokens(org, l.entity, l.entity_id), '')
             FROM crm.activity_link l
             WHERE l.org_id = org AND l.activity_id = id), ' activity/unlinked');
+    ELSIF noun = 'deal_line' THEN
+        RETURN saleshub.event_tokens(org, 'deal', (
+            SELECT l.deal_id FROM crm.deal_line l
+            WHERE l.org_id = org AND l.deal_line_id = id));
     ELSE
         RETURN '';
     END IF;

@@ -21,7 +21,8 @@ COMMENT ON FUNCTION saleshub.field_rules(text) IS
 CREATE FUNCTION saleshub.fields_behind(field text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ARRAY[field] || CASE field
-        WHEN 'amount' THEN '{amount_base}'
+        WHEN 'amount' THEN '{amount_base,lines}'
+        WHEN 'lines' THEN '{lines_version}'
         WHEN 'annual_revenue' THEN '{annual_revenue_currency}'
         WHEN 'consent' THEN '{consent_email,consent_phone}'
         WHEN 'converted' THEN '{converted_at,converted_by,converted_company_id,converted_contact_id,converted_deal_id}'

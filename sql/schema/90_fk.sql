@@ -32,6 +32,11 @@ SELECT saleshub.add_fk('deal_owner_fk', 'crm.deal', 'org_id, owner_id',
 SELECT saleshub.add_fk('deal_lead_fk', 'crm.deal', 'org_id, lead_id',
                        'crm.lead', 'org_id, lead_id');
 
+SELECT saleshub.add_fk('deal_line_deal_fk', 'crm.deal_line', 'org_id, deal_id',
+                       'crm.deal', 'org_id, deal_id', 'CASCADE');
+SELECT saleshub.add_fk('deal_line_product_fk', 'crm.deal_line', 'org_id, product_id',
+                       'crm.product', 'org_id, product_id');
+
 SELECT saleshub.add_fk('stage_history_deal_fk', 'crm.stage_history', 'org_id, deal_id',
                        'crm.deal', 'org_id, deal_id', 'CASCADE');
 SELECT saleshub.add_fk('stage_history_stage_fk', 'crm.stage_history',

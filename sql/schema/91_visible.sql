@@ -20,6 +20,8 @@ SELECT saleshub.visible_rows('crm.activity_link', ARRAY['INSERT'],
 -- What is derived from a record is seen by those who see the record.
 SELECT saleshub.visible_rows('crm.stage_history', ARRAY['SELECT'],
     '(SELECT saleshub.sees_all(''deal'')) OR saleshub.record_visible(''deal'', deal_id)');
+SELECT saleshub.visible_rows('crm.deal_line', ARRAY['SELECT', 'UPDATE', 'DELETE'],
+    '(SELECT saleshub.sees_all(''deal'')) OR saleshub.record_visible(''deal'', deal_id)');
 SELECT saleshub.visible_rows('crm.score_history', ARRAY['SELECT'],
     '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
 SELECT saleshub.visible_rows('crm.assignment_log', ARRAY['SELECT'],

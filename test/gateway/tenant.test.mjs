@@ -184,6 +184,7 @@ test('no own record can be linked to a foreign one', async () =>
 		['deals', { name: 'x', contact_id: theirs.contacts }],
 		['deals', { name: 'x', pipeline_id: theirs.pipelines }],
 		['deals', { name: 'x', stage_id: theirs.stages }],
+		['deals', { name: 'x', lines: [{ product_id: theirs.products, unit_price: 1 }] }],
 		['deals', { name: 'x', owner_id: theirs.members }],
 		['activities', { type: 'note', subject: 'x', owner_id: theirs.members }],
 		...['lead', 'contact', 'company', 'deal'].map((type) => ['activities', {
