@@ -52,6 +52,10 @@ BEGIN
     PERFORM saleshub.route(
         'GET ' || base || '/{id}/timeline', format('crm.%s_timeline(uuid, integer, text)', noun),
         'What happened around ' || a, plural, cache => 'strict', args => page);
+    PERFORM saleshub.route(
+        'POST ' || base || ':batch', format('crm.%s_batch(jsonb)', noun),
+        'Create, change and delete up to 1,000 ' || plural, plural, idempotent => true,
+        timeout_ms => 60000, args => jsonb_build_object('body', saleshub.batch_schema()));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.record_routes(jsonb) IS

@@ -1,4 +1,4 @@
-// Deal lines by HTTP: written with the deal, read with it, refused with pointers, and never stale.
+// Deal lines and batches by HTTP: written, read, refused with pointers, and never stale.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newOrganisation } from '../lib/organisation.mjs';
@@ -64,4 +64,44 @@ test('a sku is taken once', async () => {
 	const again = await api('POST', '/v1/products', { name: 'Two', sku: 's-1' });
 	assert.equal(again.status, 409, again.text);
 	assert.deepEqual(pointers(again), ['/sku taken']);
+});
+
+test('a batch: a result each, or all or nothing', async () => {
+	const { id } = await ok(201, 'POST', '/v1/contacts', { last_name: 'Before' });
+	const items = [
+		{ op: 'create', body: { last_name: 'Batch', email: 'batch@items.example' } },
+		{ op: 'create', body: { last_name: 'Batch', email: 'nope' } },
+		{ op: 'update', id, if_match: '7', body: { title: 'x' } },
+		{ op: 'update', id, if_match: '1', body: { title: 'After' } },
+	];
+	const refused = await api('POST', '/v1/contacts:batch', { atomic: true, items });
+	assert.equal(refused.status, 422, refused.text);
+	assert.equal(refused.body.code, 'batch_failed');
+	assert.deepEqual(pointers(refused), ['/items/1/body/email invalid_format', '/items/2/if_match version_mismatch']);
+	assert.equal((await ok(200, 'GET', '/v1/contacts?last_name=Batch')).data.length, 0);
+
+	const key = { 'idempotency-key': 'items-batch' };
+	const done = await api('POST', '/v1/contacts:batch', { items }, key);
+	assert.equal(done.status, 200, done.text);
+	assert.equal(done.headers.get('etag'), null);
+	assert.equal(done.headers.get('location'), null);
+	assert.deepEqual([done.body.succeeded, done.body.failed], [2, 2]);
+	assert.deepEqual(done.body.data.map((row) => [row.status, row.version, row.problem?.code]),
+		[[201, 1, undefined], [422, undefined, 'invalid_body'], [412, undefined, 'version_mismatch'], [200, 2, undefined]]);
+	assert.equal((await ok(200, 'GET', `/v1/contacts/${done.body.data[0].id}`)).email, 'batch@items.example');
+	assert.equal((await ok(200, 'GET', `/v1/contacts/${id}`)).title, 'After');
+	assert.deepEqual((await api('POST', '/v1/contacts:batch', { items }, key)).body, done.body);
+	assert.equal((await ok(200, 'GET', '/v1/contacts?last_name=Batch')).data.length, 1);
+});
+
+test('a batch has at most a thousand items, of this noun and in form', async () => {
+	const bulk = (n) => ({ items: Array.from({ length: n }, (_, i) => ({ op: 'create', body: { last_name: `Bulk ${i}` } })) });
+	assert.equal((await ok(200, 'POST', '/v1/leads:batch', bulk(1000))).succeeded, 1000);
+	const many = await api('POST', '/v1/leads:batch', bulk(1001));
+	assert.deepEqual([many.status, pointers(many)], [422, ['/items too_many']]);
+	const wrong = await api('POST', '/v1/deals:batch', { items: [{ op: 'merge' }, { op: 'delete', id: 'x' }, {}], all: 1 });
+	assert.equal(wrong.status, 422);
+	assert.deepEqual(pointers(wrong).map((one) => one.split(' ')[0]), ['/all', '/items/0/op', '/items/1/id', '/items/2/op']);
+	assert.equal((await api('POST', '/v1/stages:batch', { items: [] })).status, 404);
+	assert.equal((await api('GET', '/v1/leads:batch')).status, 405);
 });
