@@ -137,9 +137,11 @@ read_options(struct conversion *c, Datum opts)
 	static const char sql[] =
 		"SELECT o, o #>> '{company,mode}', (o #>> '{company,id}')::uuid,"
 		" o #>> '{contact,mode}', (o #>> '{contact,id}')::uuid,"
-		" o #>> '{deal,mode}', (o #>> '{deal,id}')::uuid, (o ->> 'owner')::uuid"
+		" o #>> '{deal,mode}', (o #>> '{deal,id}')::uuid, (o ->> 'owner')::uuid,"
+		" coalesce(o ->> 'dup', 'allow')"
 		" FROM saleshub.convert_options($3) AS o WHERE $1 IS NOT NULL AND $2 IS NOT NULL";
 	struct convert_args *args = sh_convert_args(c);
+	const char *dup;
 	bool isnull;
 
 	sh_convert_arg_jsonb(args, opts);
@@ -149,6 +151,10 @@ read_options(struct conversion *c, Datum opts)
 	read_target(&c->contact, "contact", 4);
 	read_target(&c->deal, "deal", 6);
 	c->has_owner = sh_convert_id(8, &c->owner);
+	dup = sh_convert_text(9);
+	c->dup = strcmp(dup, "block") == 0 ? CONVERT_DUP_BLOCK :
+			 strcmp(dup, "warn") == 0  ? CONVERT_DUP_WARN :
+										 CONVERT_DUP_ALLOW;
 }
 
 static void
@@ -221,16 +227,17 @@ find_conversion(struct conversion *c)
 	return true;
 }
 
-/* What the options name must be there. */
+/* What the options name must be there. The mapping is the same for all records. */
 static void
-check_references(const struct conversion *c)
+check_references(struct conversion *c)
 {
-	static const char sql[] =
-		"SELECT saleshub.convert_check($3) WHERE $1 IS NOT NULL AND $2 IS NOT NULL";
+	static const char sql[] = "SELECT saleshub.convert_check($3), saleshub.mapping_version() WHERE "
+							  "$1 IS NOT NULL AND $2 IS NOT NULL";
 	struct convert_args *args = sh_convert_args(c);
 
 	sh_convert_arg_jsonb(args, c->options);
 	(void) sh_convert_run(sql, args);
+	c->mapping_version = sh_convert_text(2);
 }
 
 static const pg_uuid_t *
@@ -265,9 +272,9 @@ convert(struct conversion *c)
 	sh_convert_lock_keys(c);
 	sh_convert_match(c);
 	sh_convert_lock_targets(c);
-	sh_convert_company(c);
-	sh_convert_contact(c);
-	sh_convert_deal(c);
+	sh_convert_record(c, &c->company);
+	sh_convert_record(c, &c->contact);
+	sh_convert_record(c, &c->deal);
 	sh_convert_activities(c);
 	sh_convert_finish(c);
 }

@@ -12,6 +12,14 @@ enum convert_mode
 	CONVERT_SKIP
 };
 
+/* What to do when something like the record to be created is there. */
+enum convert_dup
+{
+	CONVERT_DUP_ALLOW,
+	CONVERT_DUP_WARN,
+	CONVERT_DUP_BLOCK
+};
+
 /* The company, contact or deal that the lead becomes. */
 struct convert_target
 {
@@ -32,6 +40,9 @@ struct conversion
 	Datum options; /* jsonb, as saleshub.convert_options() made it */
 	bool has_owner;
 	pg_uuid_t owner; /* asked for in the options */
+	enum convert_dup dup;
+	char *duplicates;	   /* JSON array, NULL: not looked for */
+	char *mapping_version; /* digits */
 	struct convert_target company;
 	struct convert_target contact;
 	struct convert_target deal;
@@ -58,9 +69,9 @@ struct conversion
 struct convert_args
 {
 	int count;
-	Oid types[8];
-	Datum values[8];
-	char nulls[9];
+	Oid types[10];
+	Datum values[10];
+	char nulls[11];
 };
 
 /* convert.c: statements; the text must be a literal */
@@ -87,9 +98,7 @@ extern void sh_convert_match(struct conversion *c);
 extern void sh_convert_lock_targets(const struct conversion *c);
 
 /* convert_write.c: the records */
-extern void sh_convert_company(struct conversion *c);
-extern void sh_convert_contact(struct conversion *c);
-extern void sh_convert_deal(struct conversion *c);
+extern void sh_convert_record(struct conversion *c, struct convert_target *target);
 extern void sh_convert_activities(struct conversion *c);
 extern void sh_convert_finish(struct conversion *c);
 /*

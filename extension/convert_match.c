@@ -117,13 +117,15 @@ sh_convert_lock(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Take the only hit of a search as the target; several are noted as candidates. */
+/* Take the only hit of a search as the target, if one is wanted; others are candidates. */
 static void
 take_hits(struct convert_target *target, uint64 hits, StringInfo candidates)
 {
-	if (hits == 1)
+	bool taken = target->mode == CONVERT_AUTO && hits == 1;
+
+	if (taken)
 		target->present = sh_convert_id(1, &target->id);
-	for (uint64 i = 0; hits > 1 && i < hits; i++)
+	for (uint64 i = 0; !taken && i < hits; i++)
 		appendStringInfo(candidates,
 						 "%s%s",
 						 candidates->len > 0 ? ", " : "",
@@ -193,6 +195,28 @@ match_contact(struct conversion *c, StringInfo candidates)
 	take_hits(&c->contact, hits, candidates);
 }
 
+/* What is to be created may be there already. */
+static void
+note_duplicates(struct conversion *c)
+{
+	StringInfoData found;
+
+	if (c->dup == CONVERT_DUP_ALLOW)
+		return;
+	initStringInfo(&found);
+	if (c->company.mode == CONVERT_CREATE)
+		match_company(c, &found);
+	if (c->contact.mode == CONVERT_CREATE)
+		match_contact(c, &found);
+	if (found.len > 0 && c->dup == CONVERT_DUP_BLOCK)
+		ereport(ERROR,
+				(errcode(SH_AMBIGUOUS),
+				 errmsg("what the lead becomes is there already"),
+				 errdetail_internal("{\"code\": \"duplicate\", \"candidates\": [%s]}", found.data),
+				 errhint("Link it, or allow duplicates.")));
+	c->duplicates = psprintf("[%s]", found.data);
+}
+
 void
 sh_convert_match(struct conversion *c)
 {
@@ -211,6 +235,7 @@ sh_convert_match(struct conversion *c)
 			 errdetail_internal("{\"code\": \"ambiguous\", \"candidates\": [%s]}", candidates.data),
 			 errhint("Name the one that is meant with mode link, or ask for a new one with "
 					 "mode create.")));
+	note_duplicates(c);
 }
 
 static void

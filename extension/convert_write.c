@@ -23,222 +23,65 @@ id_of(const struct convert_target *target)
 	return target->present ? &target->id : NULL;
 }
 
-/* The first row says: id, and what to keep for undoing it. */
 static void
-note_created(struct conversion *c, struct convert_target *target)
+refuse_unnamed(const struct convert_target *target)
 {
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the lead names no %s", target->type),
+			 errdetail_internal("{\"code\": \"invalid_body\", \"errors\": [{\"pointer\": "
+								"\"/%s/mode\", \"code\": \"unnamed\", \"detail\": "
+								"\"cannot create what the lead does not name\"}]}",
+								target->type)));
+}
+
+/* The records there are so far, for those that refer to them. */
+static Datum
+records_so_far(const struct conversion *c)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	sh_json_uuid(&state, "company", id_of(&c->company));
+	sh_json_uuid(&state, "contact", id_of(&c->contact));
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* Fill the record that was found, or create one; the lead may name none. */
+static void
+write_record(struct conversion *c, struct convert_target *target)
+{
+	static const char sql[] =
+		"SELECT r.record_id, r.note FROM saleshub.convert_record($3, $4, $2, $5, $7::integer, $6)"
+		" AS r WHERE $1 IS NOT NULL";
+	struct convert_args *args = sh_convert_args(c);
+	bool found = target->present;
 	bool isnull;
+	Datum note;
 
-	if (SPI_processed != 1)
-		elog(ERROR, "the %s was not created", target->type);
-	target->present = sh_convert_id(1, &target->id);
-	c->created[c->created_count++] = sh_convert_value(2, &isnull);
-}
-
-/* A row only when a field changed. */
-static void
-note_filled(struct conversion *c)
-{
-	bool isnull;
-
-	if (SPI_processed > 0)
-		c->filled[c->filled_count++] = sh_convert_value(1, &isnull);
-}
-
-/* Whether a record is to be created; an error when it is asked for but nothing names it. */
-static bool
-must_create(const struct convert_target *target, bool named)
-{
-	if (target->present || target->mode == CONVERT_SKIP)
-		return false;
-	if (target->mode == CONVERT_CREATE && !named)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the lead names no %s", target->type),
-				 errdetail_internal("{\"code\": \"invalid_body\", \"errors\": [{\"pointer\": "
-									"\"/%s/mode\", \"code\": \"unnamed\", \"detail\": "
-									"\"cannot create what the lead does not name\"}]}",
-									target->type)));
-	return named;
-}
-
-static void
-create_company(struct conversion *c)
-{
-	static const char sql[] =
-		"INSERT INTO crm.company (org_id, name, domain, industry, employees, website, country,"
-		" city, annual_revenue, annual_revenue_currency, owner_id, tags)"
-		" SELECT l.org_id, coalesce(l.company_name, $3), $3, l.industry, l.employees, l.website,"
-		" l.country, l.city, l.annual_revenue, l.annual_revenue_currency,"
-		" coalesce($4, l.owner_id, saleshub.member_id()), l.tags"
-		" FROM crm.lead AS l WHERE l.org_id = $1 AND l.lead_id = $2"
-		" RETURNING company_id,"
-		" jsonb_build_object('type', 'company', 'id', company_id, 'version', version)";
-	struct convert_args *args = sh_convert_args(c);
-
-	sh_convert_arg_text(args, c->domain);
-	sh_convert_arg_uuid(args, owner_of(c));
-	(void) sh_convert_run(sql, args);
-	note_created(c, &c->company);
-}
-
-static void
-fill_company(struct conversion *c)
-{
-	static const char sql[] =
-		"WITH old AS (SELECT to_jsonb(r) AS row FROM crm.company AS r"
-		" WHERE r.org_id = $1 AND r.company_id = $3),"
-		" new AS (UPDATE crm.company AS r SET domain = coalesce(r.domain, $4),"
-		" industry = coalesce(r.industry, l.industry),"
-		" employees = coalesce(r.employees, l.employees),"
-		" website = coalesce(r.website, l.website), country = coalesce(r.country, l.country),"
-		" city = coalesce(r.city, l.city),"
-		" annual_revenue = coalesce(r.annual_revenue, l.annual_revenue),"
-		" annual_revenue_currency = CASE WHEN r.annual_revenue IS NULL"
-		" THEN l.annual_revenue_currency ELSE r.annual_revenue_currency END,"
-		" tags = saleshub.tags_normal(r.tags || l.tags)"
-		" FROM crm.lead AS l WHERE l.org_id = $1 AND l.lead_id = $2"
-		" AND r.org_id = $1 AND r.company_id = $3 RETURNING to_jsonb(r) AS row)"
-		" SELECT jsonb_build_object('type', 'company', 'id', $3, 'version', new.row -> 'version',"
-		" 'fields', f) FROM old, new, saleshub.field_changes(old.row, new.row, ARRAY['domain',"
-		" 'industry', 'employees', 'website', 'country', 'city', 'annual_revenue',"
-		" 'annual_revenue_currency', 'tags']) AS f WHERE f <> '{}'";
-	struct convert_args *args = sh_convert_args(c);
-
-	sh_convert_arg_uuid(args, &c->company.id);
-	sh_convert_arg_text(args, c->domain);
-	(void) sh_convert_run(sql, args);
-	note_filled(c);
-}
-
-void
-sh_convert_company(struct conversion *c)
-{
-	if (c->company.present)
-		fill_company(c);
-	else if (must_create(&c->company, c->company_name || c->domain))
-		create_company(c);
-}
-
-static void
-create_contact(struct conversion *c)
-{
-	static const char sql[] =
-		"INSERT INTO crm.contact (org_id, first_name, last_name, email, phone, title, company_id,"
-		" owner_id, tags, consent_email, consent_phone)"
-		" SELECT l.org_id, l.first_name, l.last_name, l.email, l.phone, l.title, $3,"
-		" coalesce($4, l.owner_id, saleshub.member_id()), l.tags, l.consent_email,"
-		" l.consent_phone FROM crm.lead AS l WHERE l.org_id = $1 AND l.lead_id = $2"
-		" RETURNING contact_id,"
-		" jsonb_build_object('type', 'contact', 'id', contact_id, 'version', version)";
-	struct convert_args *args = sh_convert_args(c);
-
-	sh_convert_arg_uuid(args, id_of(&c->company));
-	sh_convert_arg_uuid(args, owner_of(c));
-	(void) sh_convert_run(sql, args);
-	note_created(c, &c->contact);
-}
-
-/* Blanks are filled; of two consents the stricter one stays, as a refusal is never undone. */
-static void
-fill_contact(struct conversion *c)
-{
-	static const char sql[] =
-		"WITH old AS (SELECT to_jsonb(r) AS row FROM crm.contact AS r"
-		" WHERE r.org_id = $1 AND r.contact_id = $3),"
-		" new AS (UPDATE crm.contact AS r SET first_name = coalesce(r.first_name, l.first_name),"
-		" last_name = coalesce(r.last_name, l.last_name), email = coalesce(r.email, l.email),"
-		" phone = coalesce(r.phone, l.phone), title = coalesce(r.title, l.title),"
-		" company_id = coalesce(r.company_id, $4),"
-		" consent_email = CASE WHEN NOT r.consent_email OR NOT l.consent_email THEN false"
-		" ELSE coalesce(r.consent_email, l.consent_email) END,"
-		" consent_phone = CASE WHEN NOT r.consent_phone OR NOT l.consent_phone THEN false"
-		" ELSE coalesce(r.consent_phone, l.consent_phone) END,"
-		" tags = saleshub.tags_normal(r.tags || l.tags)"
-		" FROM crm.lead AS l WHERE l.org_id = $1 AND l.lead_id = $2"
-		" AND r.org_id = $1 AND r.contact_id = $3 RETURNING to_jsonb(r) AS row)"
-		" SELECT jsonb_build_object('type', 'contact', 'id', $3, 'version', new.row -> 'version',"
-		" 'fields', f) FROM old, new, saleshub.field_changes(old.row, new.row,"
-		" ARRAY['first_name', 'last_name', 'email', 'phone', 'title', 'company_id',"
-		" 'consent_email', 'consent_phone', 'tags']) AS f WHERE f <> '{}'";
-	struct convert_args *args = sh_convert_args(c);
-
-	sh_convert_arg_uuid(args, &c->contact.id);
-	sh_convert_arg_uuid(args, id_of(&c->company));
-	(void) sh_convert_run(sql, args);
-	note_filled(c);
-}
-
-void
-sh_convert_contact(struct conversion *c)
-{
-	if (c->contact.present)
-		fill_contact(c);
-	else if (must_create(&c->contact, c->person || c->email))
-		create_contact(c);
-}
-
-static void
-create_deal(struct conversion *c)
-{
-	/* Stage, pipeline, probability and currency are filled in by the deal's own trigger. */
-	static const char sql[] =
-		"INSERT INTO crm.deal (org_id, name, company_id, contact_id, pipeline_id, stage_id,"
-		" amount, currency, close_date, probability, status, owner_id, lead_id, source, tags)"
-		" SELECT l.org_id, left(coalesce(o ->> 'name', company.name,"
-		" nullif(concat_ws(' ', contact.first_name, contact.last_name), ''), contact.email,"
-		" l.company_name, nullif(concat_ws(' ', l.first_name, l.last_name), ''), l.email), 200),"
-		" coalesce($4, contact.company_id), $5,"
-		" (o ->> 'pipeline')::uuid, (o ->> 'stage')::uuid, (o ->> 'amount')::numeric,"
-		" o ->> 'currency',"
-		" coalesce((o ->> 'close_date')::date, saleshub.quarter_end(l.org_id)), NULL, NULL,"
-		" coalesce($6, l.owner_id, saleshub.member_id()), l.lead_id, l.source, l.tags"
-		" FROM crm.lead AS l CROSS JOIN (SELECT $3 -> 'deal' AS o) AS opts"
-		" LEFT JOIN crm.company ON company.org_id = l.org_id AND company.company_id = $4"
-		" LEFT JOIN crm.contact ON contact.org_id = l.org_id AND contact.contact_id = $5"
-		" WHERE l.org_id = $1 AND l.lead_id = $2"
-		" RETURNING deal_id,"
-		" jsonb_build_object('type', 'deal', 'id', deal_id, 'version', version)";
-	struct convert_args *args = sh_convert_args(c);
-
+	sh_convert_arg_text(args, target->type);
+	sh_convert_arg_uuid(args, id_of(target));
 	sh_convert_arg_jsonb(args, c->options);
-	sh_convert_arg_uuid(args, id_of(&c->company));
-	sh_convert_arg_uuid(args, id_of(&c->contact));
-	sh_convert_arg_uuid(args, owner_of(c));
+	sh_convert_arg_jsonb(args, records_so_far(c));
+	sh_convert_arg_text(args, c->mapping_version);
 	(void) sh_convert_run(sql, args);
-	note_created(c, &c->deal);
-}
-
-static void
-fill_deal(struct conversion *c)
-{
-	static const char sql[] =
-		"WITH old AS (SELECT to_jsonb(r) AS row FROM crm.deal AS r"
-		" WHERE r.org_id = $1 AND r.deal_id = $3),"
-		" new AS (UPDATE crm.deal AS r SET company_id = coalesce(r.company_id, $4),"
-		" contact_id = coalesce(r.contact_id, $5), lead_id = coalesce(r.lead_id, $2),"
-		" source = coalesce(r.source, l.source), tags = saleshub.tags_normal(r.tags || l.tags)"
-		" FROM crm.lead AS l WHERE l.org_id = $1 AND l.lead_id = $2"
-		" AND r.org_id = $1 AND r.deal_id = $3 RETURNING to_jsonb(r) AS row)"
-		" SELECT jsonb_build_object('type', 'deal', 'id', $3, 'version', new.row -> 'version',"
-		" 'fields', f) FROM old, new, saleshub.field_changes(old.row, new.row,"
-		" ARRAY['company_id', 'contact_id', 'lead_id', 'source', 'tags']) AS f WHERE f <> '{}'";
-	struct convert_args *args = sh_convert_args(c);
-
-	sh_convert_arg_uuid(args, &c->deal.id);
-	sh_convert_arg_uuid(args, id_of(&c->company));
-	sh_convert_arg_uuid(args, id_of(&c->contact));
-	(void) sh_convert_run(sql, args);
-	note_filled(c);
+	target->present = sh_convert_id(1, &target->id);
+	note = sh_convert_value(2, &isnull);
+	if (!target->present && target->mode == CONVERT_CREATE)
+		refuse_unnamed(target);
+	if (isnull)
+		return;
+	if (found)
+		c->filled[c->filled_count++] = note;
+	else
+		c->created[c->created_count++] = note;
 }
 
 void
-sh_convert_deal(struct conversion *c)
+sh_convert_record(struct conversion *c, struct convert_target *target)
 {
-	if (c->deal.present)
-		fill_deal(c);
-	else if (c->deal.mode == CONVERT_CREATE)
-		create_deal(c);
+	if (target->present || target->mode == CONVERT_AUTO || target->mode == CONVERT_CREATE)
+		write_record(c, target);
 }
 
 /*
@@ -326,11 +169,13 @@ sh_convert_finish(struct conversion *c)
 {
 	static const char sql[] =
 		"INSERT INTO crm.conversion (org_id, lead_id, key, options, options_hash, company_id,"
-		" contact_id, deal_id, created, filled, links, lead_before, actor_id, request_id)"
+		" contact_id, deal_id, created, filled, links, lead_before, actor_id, request_id,"
+		" mapping_version, duplicates)"
 		" SELECT $1, $2, o ->> 'key', o - 'key', sha256(convert_to((o - 'key')::text, 'UTF8')),"
 		" (d ->> 'company')::uuid, (d ->> 'contact')::uuid, (d ->> 'deal')::uuid,"
 		" saleshub.conversion_versions(to_jsonb($5::jsonb[])), to_jsonb($6::jsonb[]) || $7, $8,"
-		" jsonb_build_object('status', d -> 'status'), saleshub.member_id(), saleshub.request_id()"
+		" jsonb_build_object('status', d -> 'status'), saleshub.member_id(), saleshub.request_id(),"
+		" $9::integer, coalesce($10, '[]')::jsonb"
 		" FROM (SELECT $3 AS o, $4 AS d) AS a RETURNING conversion_id";
 	struct convert_args *args = sh_convert_args(c);
 	JsonbParseState *state = NULL;
@@ -350,6 +195,8 @@ sh_convert_finish(struct conversion *c)
 	sh_convert_arg_array(args, jsonb_array(c->filled, c->filled_count));
 	sh_convert_arg_jsonb(args, c->activities);
 	sh_convert_arg_jsonb(args, c->links);
+	sh_convert_arg_text(args, c->mapping_version);
+	sh_convert_arg_text(args, c->duplicates);
 	if (sh_convert_run(sql, args) != 1)
 		elog(ERROR, "the conversion was not recorded");
 	(void) sh_convert_id(1, &c->id);

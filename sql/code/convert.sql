@@ -30,8 +30,10 @@ COMMENT ON FUNCTION saleshub.lead_domain(text, text) IS
     'The domain of a lead''s company: that of its website, else of its address, never one that hands out addresses';
 
 CREATE FUNCTION saleshub.convert_schema() RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN '{
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    schema jsonb := '{
     "type": "object", "additionalProperties": false, "properties": {
         "company": {"type": "object", "additionalProperties": false, "properties": {
             "mode": {"type": "string", "enum": ["auto", "create", "link", "skip"]},
@@ -48,8 +50,15 @@ RETURN '{
             "amount": {"type": ["number", "string", "object"]},
             "currency": {"type": "string", "minLength": 3, "maxLength": 3},
             "close_date": {"type": "string", "format": "date"}}},
+        "dup": {"type": "string", "enum": ["allow", "warn", "block"]},
         "owner": {"type": "string", "format": "uuid"},
-        "key": {"type": "string", "minLength": 1, "maxLength": 200}}}'::jsonb;
+        "key": {"type": "string", "minLength": 1, "maxLength": 200}}}';
+BEGIN
+    RETURN jsonb_set(schema, '{properties}', (schema -> 'properties') || jsonb_build_object(
+        'mapping', jsonb_build_object('type', 'array', 'maxItems', 200, 'items', saleshub.mapping_row_schema()),
+        'values', saleshub.convert_values_schema()));
+END
+$$;
 COMMENT ON FUNCTION saleshub.convert_schema() IS 'JSON Schema of the options of crm.lead_convert';
 
 CREATE FUNCTION saleshub.convert_part(opts jsonb, part text, usual text, OUT wanted jsonb, OUT faults jsonb)
@@ -113,6 +122,9 @@ DECLARE
 BEGIN
     PERFORM saleshub.record_require_write();
     faults := saleshub.schema_errors(saleshub.convert_schema(), opts, '');
+    IF faults = '[]' AND jsonb_typeof(opts -> 'mapping') = 'array' THEN
+        faults := saleshub.mapping_faults(opts -> 'mapping', '/mapping');
+    END IF;
     company := saleshub.convert_part(opts, 'company', 'auto');
     contact := saleshub.convert_part(opts, 'contact', 'auto');
     deal := saleshub.convert_part(opts, 'deal', 'create');
@@ -132,7 +144,12 @@ BEGIN
         'deal', CASE WHEN money.wanted ? 'amount'
                      THEN jsonb_build_object('currency', saleshub.org_currency(saleshub.org_id())) ELSE '{}' END
                 || money.wanted,
-        'owner', opts -> 'owner', 'key', opts -> 'key'));
+        'owner', opts -> 'owner', 'key', opts -> 'key', 'dup', nullif(opts -> 'dup', '"allow"'),
+        'mapping', (SELECT jsonb_agg('{"policy": "fill_blank"}' || jsonb_strip_nulls(r) ORDER BY n)
+                      FROM jsonb_array_elements(nullif(opts -> 'mapping', 'null')) WITH ORDINALITY AS x (r, n))))
+        -- here null is a value: it empties a field
+        || CASE WHEN opts -> 'values' <> 'null' AND opts -> 'values' <> '{}'
+                THEN jsonb_build_object('values', opts -> 'values') ELSE '{}' END;
 END
 $$;
 COMMENT ON FUNCTION saleshub.convert_options(jsonb) IS
@@ -227,6 +244,9 @@ BEGIN
                   AND r.deleted_at IS NULL) THEN
         doc := doc || jsonb_build_object('deal', crm.deal_get(deal));
     END IF;
+    doc := doc || coalesce((
+        SELECT jsonb_build_object('duplicates', v.duplicates) FROM crm.conversion AS v
+         WHERE v.org_id = org AND v.conversion_id = conversion AND v.duplicates <> '[]'), '{}');
     RETURN doc || jsonb_build_object('lead', crm.lead_get(lead));
 END
 $$;
@@ -237,7 +257,7 @@ CREATE FUNCTION crm.lead_convert(id uuid, opts jsonb DEFAULT '{}') RETURNS jsonb
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS 'MODULE_PATHNAME', 'sh_lead_convert';
 COMMENT ON FUNCTION crm.lead_convert(uuid, jsonb) IS
-    'Converts a lead into company, contact and deal, wholly or not at all. Options: company and contact {mode: auto|create|link|skip, id}, deal {mode: create|link|skip, id, name, pipeline, stage, amount, currency, close_date}, owner, key. A second call with the same key or options answers the first conversion with "replayed": true; with others it raises SH001. SH002 when more than one record matches';
+    'Converts a lead into company, contact and deal, wholly or not at all. Options: company and contact {mode: auto|create|link|skip, id}, deal {mode: create|link|skip, id, name, pipeline, stage, amount, currency, close_date}, owner, key, mapping (rows in place of those of crm.conversion_mapping_get), values {company, contact, deal: {field: value}}, dup: allow|warn|block what is created twice. A second call with the same key or options answers the first conversion with "replayed": true; with others it raises SH001. SH002 when more than one record matches';
 
 CREATE FUNCTION saleshub.routes_conversion() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
@@ -247,6 +267,12 @@ BEGIN
         'Convert a lead into company, contact and deal', 'leads', idempotent => true,
         timeout_ms => 10000,
         args => jsonb_build_object('opts', saleshub.convert_schema()));
+    PERFORM saleshub.route('GET /v1/conversion-mapping', 'crm.conversion_mapping_get(integer)',
+        'How the fields of leads are mapped', 'leads',
+        args => '{"version": {"minimum": 0, "description": "A former version; the current one unless given"}}');
+    PERFORM saleshub.route('PUT /v1/conversion-mapping', 'crm.conversion_mapping_put(jsonb, text)',
+        'Map the fields of leads', 'leads', role => 'manager',
+        args => jsonb_build_object('body', saleshub.mapping_schema()));
     PERFORM saleshub.route('POST /v1/leads:convert', 'crm.lead_convert_batch(jsonb)',
         'Convert up to 1,000 leads, each on its own', 'leads', idempotent => true,
         timeout_ms => 60000, args => jsonb_build_object('body', saleshub.convert_batch_schema()));

@@ -117,3 +117,35 @@ test('many at once: a result each', async () => {
 	assert.deepEqual(wrong.body.errors.map((error) => error.pointer).sort(),
 		['/items/0/id', '/items/1/id', '/items/1/opts/deal/mode']);
 });
+
+test('mapping: read, checked, changed, used', async () => {
+	const preset = await ours('GET', '/v1/conversion-mapping');
+	assert.equal(preset.status, 200, preset.text);
+	assert.equal(preset.headers.get('etag'), '"0"');
+	const { version, rows } = preset.body;
+	assert.equal(version, 0);
+	const wrong = await ours('PUT', '/v1/conversion-mapping',
+		{ rows: [{ source: 'city', target_entity: 'company', target_field: 'employees' }] });
+	assert.equal(wrong.status, 422, wrong.text);
+	assert.deepEqual(wrong.body.errors.map((error) => error.pointer), ['/rows/0/target_field']);
+	const mine = [...rows, { source: 'industry', target_entity: 'deal', target_field: 'product' }];
+	const saved = await ok(200, 'PUT', '/v1/conversion-mapping', { rows: mine }, { 'if-match': '"0"' });
+	assert.equal(saved.version, 1);
+	assert.equal(saved.rows.at(-1).policy, 'fill_blank');
+	assert.equal((await ours('PUT', '/v1/conversion-mapping', { rows: mine }, { 'if-match': '"0"' })).status, 412);
+	assert.deepEqual((await ok(200, 'GET', '/v1/conversion-mapping?version=0')).rows, rows);
+	assert.equal((await ours('GET', '/v1/conversion-mapping?version=7')).status, 404);
+	assert.equal((await theirs('GET', '/v1/conversion-mapping')).body.version, 0);
+
+	const lead = await newLead({ industry: 'Games', title: 'CEO' });
+	const done = await ok(200, 'POST', `/v1/leads/${lead.id}/convert`, {
+		values: { company: { phone: '+49 30 123456' } },
+		mapping: [{ source: 'title', target_entity: 'contact', target_field: 'custom.role' }],
+	});
+	assert.equal(done.deal.product, 'Games');
+	assert.equal(done.company.phone, '+4930123456');
+	assert.deepEqual(done.contact.custom, { role: 'CEO' });
+	const bad = await ours('POST', `/v1/leads/${lead.id}/convert`, { values: { company: { size: 1 } }, dup: 'perhaps' });
+	assert.equal(bad.status, 422, bad.text);
+	assert.deepEqual(bad.body.errors.map((error) => error.pointer).sort(), ['/dup', '/values/company/size']);
+});

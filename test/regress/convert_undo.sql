@@ -64,7 +64,7 @@ BEGIN
         sums := sums || jsonb_build_object(tab::text, part);
     END LOOP;
     SELECT md5(coalesce(string_agg(r::text, E'\n' ORDER BY r::text), '')) INTO part FROM (
-        SELECT r.org_id, r.fact, r.bucket, r.dim, r.owner_id, r.label, sum(r.n), sum(r.amount), sum(r.weighted), sum(r.seconds)
+        SELECT r.org_id, r.fact, r.bucket, r.dim, r.owner_id, r.label, sum(r.n), trim_scale(sum(r.amount)), trim_scale(sum(r.weighted)), trim_scale(sum(r.seconds))
           FROM (SELECT org_id, fact, bucket, dim, owner_id, label, n, amount, weighted, seconds FROM saleshub.rollup
                 UNION ALL SELECT org_id, fact, bucket, dim, owner_id, label, n, amount, weighted, seconds FROM saleshub.rollup_delta) r
          GROUP BY 1, 2, 3, 4, 5, 6
@@ -256,7 +256,19 @@ CREATE FUNCTION pg_temp.random_lead(n integer) RETURNS jsonb LANGUAGE sql VOLATI
         'annual_revenue', CASE WHEN random() < 0.5 THEN jsonb_build_object('amount', pg_temp.pick('1.50', '1e6', '0.000001')::numeric,
                                                                            'currency', pg_temp.pick('EUR', 'USD')) END,
         'tags', (SELECT jsonb_agg(t) FROM unnest('{a,b,c}'::text[]) t WHERE random() < 0.5),
+        'custom', CASE WHEN random() < 0.5 THEN '{"size": 4, "note": "x"}'::jsonb END,
         'consent', jsonb_build_object('email', pg_temp.pick(NULL, 'true', 'false')::boolean)))
+$$;
+CREATE FUNCTION pg_temp.random_mapping() RETURNS jsonb LANGUAGE sql VOLATILE AS $$
+    SELECT jsonb_agg(jsonb_build_object('source', source, 'target_entity', entity, 'target_field', field, 'policy',
+                     pg_temp.pick(VARIADIC policies::text[])))
+      FROM (VALUES ('city', 'company', 'city', '{overwrite,append,keep}'), ('employees', 'company', 'employees', '{max,min,overwrite}'),
+                   ('annual_revenue', 'company', 'annual_revenue', '{max,min,overwrite,keep}'), ('tags', 'company', 'tags', '{overwrite,keep}'),
+                   ('custom.size', 'company', 'custom.size', '{overwrite,keep}'), ('title', 'contact', 'title', '{append,overwrite}'),
+                   ('source', 'contact', 'custom.source', '{fill_blank,overwrite}'), ('annual_revenue', 'deal', 'amount', '{max,overwrite}'),
+                   ('industry', 'deal', 'product', '{append,overwrite}'), ('first_name', 'contact', 'first_name', '{overwrite}'))
+           AS m (source, entity, field, policies)
+     WHERE random() < 0.4
 $$;
 CREATE FUNCTION pg_temp.random_target(entity text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -288,7 +300,9 @@ BEGIN
             PERFORM pg_temp.activity('a' || n || ' ' || k, jsonb_build_array(jsonb_build_object('type', 'lead', 'id', lead)), random() < 0.3);
         END LOOP;
         opts := jsonb_strip_nulls(jsonb_build_object('company', pg_temp.random_target('company'), 'contact', pg_temp.random_target('contact'),
-            'deal', pg_temp.random_target('deal'), 'owner', CASE WHEN random() < 0.5 THEN (SELECT m.member_id FROM crm.member m
+            'deal', pg_temp.random_target('deal'), 'mapping', pg_temp.random_mapping(),
+            'values', CASE WHEN random() < 0.3 THEN '{"company": {"city": "Given", "custom": {"given": true}}, "deal": {"product": "Given"}}'::jsonb END,
+            'owner', CASE WHEN random() < 0.5 THEN (SELECT m.member_id FROM crm.member m
                 WHERE m.org_id = saleshub.org_id() AND m.name = 'Rob') END));
         before := pg_temp.everything();
         BEGIN
@@ -319,7 +333,8 @@ BEGIN
 END
 $$;
 INSERT INTO crm.currency_rate (currency, valid_from, rate) VALUES ('USD', '2000-01-01', 0.9);
-INSERT INTO crm.company (name, domain, city, employees) SELECT 'C' || n, 'c' || n || '.example', CASE WHEN n % 2 = 0 THEN 'Rome' END, n FROM generate_series(1, 5) n;
+INSERT INTO crm.company (name, domain, city, employees, annual_revenue, custom)
+SELECT 'C' || n, 'c' || n || '.example', CASE WHEN n % 2 = 0 THEN 'Rome' END, n * 20, n, jsonb_build_object('own', n) FROM generate_series(1, 5) n;
 INSERT INTO crm.contact (last_name, email, consent_email, tags) SELECT 'P' || n, 'p' || n || '@c' || n || '.example', n % 3 = 0, '{z}' FROM generate_series(1, 8) n;
 INSERT INTO crm.deal (name, amount) SELECT 'D' || n, n FROM generate_series(1, 5) n;
 SELECT setseed(0.42);
