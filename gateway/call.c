@@ -460,12 +460,13 @@ ask_cache(struct call *call)
 {
 	struct cache_session session;
 
+	/* also what is not looked up is stored under its key */
+	make_key(call);
 	if (!self->cache || wants_fresh(call->request))
 	{
 		on_cache(call, CACHE_BYPASS, NULL);
 		return;
 	}
-	make_key(call);
 	if (!call->route->session)
 	{
 		cache_get(self->cache, call->key, NULL, on_cache, call);
