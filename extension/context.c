@@ -17,6 +17,7 @@
 
 #include "saleshub.h"
 
+PG_FUNCTION_INFO_V1(sh_converted_unlock);
 PG_FUNCTION_INFO_V1(sh_org_id);
 PG_FUNCTION_INFO_V1(sh_member_id);
 PG_FUNCTION_INFO_V1(sh_session_id);
@@ -526,4 +527,22 @@ sh_finish(PG_FUNCTION_ARGS)
 	values[5] = BoolGetDatum(slots_value(&values[4]));
 	values[6] = text_or_null(answer.position, &nulls[6]);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/*
+ * For functions of the owner: whether converted leads may be changed, until the transaction ends
+ * or this is called again.
+ */
+Datum
+sh_converted_unlock(PG_FUNCTION_ARGS)
+{
+	(void) set_config_option("saleshub.converting",
+							 PG_GETARG_BOOL(0) ? "on" : "off",
+							 PGC_SUSET,
+							 PGC_S_SESSION,
+							 GUC_ACTION_LOCAL,
+							 true,
+							 0,
+							 false);
+	PG_RETURN_VOID();
 }

@@ -214,19 +214,33 @@ AS $$
 DECLARE
     orgs uuid[];
     ids uuid[];
+    links jsonb[];
 BEGIN
-    SELECT array_agg(l.org_id), array_agg(l.activity_id)
-    INTO orgs, ids
-    FROM (SELECT DISTINCT org_id, activity_id FROM linkrows) l;
+    SELECT array_agg(l.org_id), array_agg(l.activity_id), array_agg(l.links)
+    INTO orgs, ids, links
+    FROM (
+        SELECT org_id, activity_id,
+               jsonb_agg(jsonb_build_object('type', entity, 'id', entity_id)) AS links
+        FROM linkrows
+        GROUP BY org_id, activity_id
+    ) l;
     -- What this very transaction wrote has its new version already, and nobody saw another.
     UPDATE crm.activity a
     SET links_version = a.links_version + 1
     FROM unnest(orgs, ids) AS t (org_id, activity_id)
     WHERE a.org_id = t.org_id AND a.activity_id = t.activity_id
         AND a.xmin <> pg_current_xact_id()::xid;
+    -- The row does not hold its links, so that its own history cannot tell them.
+    INSERT INTO crm.change_log (org_id, entity, entity_id, op, version, changed, actor_id,
+                                request_id)
+    SELECT t.org_id, 'activity_link', t.activity_id, lower(TG_OP), 1,
+           jsonb_build_object('links', CASE TG_OP WHEN 'DELETE'
+               THEN jsonb_build_array(t.links, NULL) ELSE jsonb_build_array(NULL, t.links) END),
+           saleshub.member_id(), saleshub.request_id()
+    FROM unnest(orgs, ids, links) AS t (org_id, activity_id, links);
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.activity_link_changed() IS
-    'Trigger: a change of its links is a change of the activity.';
+    'Trigger: a change of its links is a change of the activity, and logged.';
 ALTER FUNCTION saleshub.activity_link_changed() OWNER TO saleshub_owner;

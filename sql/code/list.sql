@@ -229,7 +229,7 @@ COMMENT ON FUNCTION saleshub.list_limit(integer) IS
 
 CREATE FUNCTION saleshub.record_list(
     meta jsonb, limit_ integer, cursor_ text, sort text, fields text, include text, filters jsonb,
-    count_ boolean)
+    count_ boolean, as_of timestamptz DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -248,18 +248,23 @@ BEGIN
     meta := saleshub.visible_meta(meta);
     keys := saleshub.list_order(meta, sort);
     SELECT * INTO wanted FROM saleshub.list_filters(meta, filters, NULL);
-    args := jsonb_build_object('f', wanted.args);
-    stamp := md5((meta ->> 'noun') || coalesce(sort, '') || wanted.sql || wanted.args::text);
+    IF as_of IS NOT NULL THEN
+        PERFORM saleshub.as_of_check(meta ->> 'noun', as_of, include);
+    END IF;
+    args := jsonb_build_object('f', wanted.args, 'as_of', as_of);
+    stamp := md5((meta ->> 'noun') || coalesce(sort, '') || wanted.sql || args::text);
     IF cursor_ IS NOT NULL THEN
         args := args || jsonb_build_object(
             'after', saleshub.list_place(cursor_, stamp, keys));
         after := ' AND ' || saleshub.list_after(keys);
     END IF;
 
-    base := ' FROM ' || (meta ->> 'table')
-        || ' t WHERE t.org_id = saleshub.org_id() AND t.deleted_at IS NULL' || wanted.sql
+    base := saleshub.record_from(meta, as_of, false)
+        || ' WHERE t.org_id = saleshub.org_id() AND t.deleted_at IS NULL'
+        || saleshub.as_of_sql(wanted.sql, as_of)
         -- What row security says anyway, said so that an index can answer it.
-        || CASE WHEN meta ->> 'noun' = 'activity' OR saleshub.sees_all(meta ->> 'noun') THEN ''
+        || CASE WHEN as_of IS NOT NULL OR meta ->> 'noun' = 'activity'
+                     OR saleshub.sees_all(meta ->> 'noun') THEN ''
            ELSE format(' AND t.owner_id = ANY ((SELECT saleshub.visible_owners(%L))::uuid[])',
                        meta ->> 'noun') END;
     answer := saleshub.run(
@@ -268,7 +273,9 @@ BEGIN
         || ' ''more'', count(*) > ' || page || ','
         || ' ''last'', min(p.place::text) FILTER (WHERE p.n = ' || page || ')'
         || CASE WHEN count_ THEN ', ''total'', (SELECT count(*)' || base || ')' ELSE '' END
-        || ') FROM (SELECT ' || saleshub.record_projection(meta, fields, include) || ' AS doc,'
+        || ') FROM (SELECT '
+        || saleshub.as_of_sql(saleshub.record_projection(meta, fields, include), as_of)
+        || ' AS doc,'
         || ' jsonb_build_array(' || (
             SELECT string_agg(k ->> 'sql', ', ' ORDER BY n)
             FROM jsonb_array_elements(keys) WITH ORDINALITY AS e (k, n)) || ') AS place,'
@@ -282,8 +289,9 @@ BEGIN
     RETURN answer - 'more' - 'last' || jsonb_build_object('next_cursor', place);
 END;
 $$;
-COMMENT ON FUNCTION saleshub.record_list(jsonb, integer, text, text, text, text, jsonb, boolean) IS
-    'A page of records: {"data", "next_cursor"} and "total" when asked to count.';
+COMMENT ON FUNCTION
+    saleshub.record_list(jsonb, integer, text, text, text, text, jsonb, boolean, timestamptz) IS
+    'A page of records: {"data", "next_cursor"} and "total" when asked to count; as of an instant when given, which reads all rows of the kind and their changes since.';
 
 CREATE FUNCTION saleshub.list_order_by(keys jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

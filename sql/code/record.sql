@@ -142,7 +142,7 @@ COMMENT ON FUNCTION saleshub.record_created(jsonb, jsonb) IS
     'Answers 201 with the place and version of a new record.';
 
 CREATE FUNCTION saleshub.record_get(meta jsonb, id uuid, fields text DEFAULT NULL,
-                                    include text DEFAULT NULL)
+                                    include text DEFAULT NULL, as_of timestamptz DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
@@ -153,12 +153,16 @@ DECLARE
     doc jsonb;
 BEGIN
     meta := saleshub.visible_meta(meta);
+    IF as_of IS NOT NULL THEN
+        PERFORM saleshub.as_of_check(meta ->> 'noun', as_of, include);
+    END IF;
     found_row := saleshub.run(
-        'SELECT jsonb_build_array(t.version, ' || saleshub.record_projection(meta, fields, include)
-        || ') FROM ' || (meta ->> 'table') || ' t' || saleshub.record_where(meta),
-        jsonb_build_object('id', id));
+        'SELECT jsonb_build_array(t.version, '
+        || saleshub.as_of_sql(saleshub.record_projection(meta, fields, include), as_of)
+        || ')' || saleshub.record_from(meta, as_of, true) || saleshub.record_where(meta),
+        jsonb_build_object('id', id, 'as_of', as_of));
     IF found_row IS NULL THEN
-        target := saleshub.redirected(meta ->> 'noun', id);
+        target := CASE WHEN as_of IS NULL THEN saleshub.redirected(meta ->> 'noun', id) END;
         IF target IS NULL THEN
             PERFORM saleshub.record_missing(meta ->> 'noun', id);
         END IF;
@@ -171,8 +175,8 @@ BEGIN
     RETURN found_row -> 1;
 END;
 $$;
-COMMENT ON FUNCTION saleshub.record_get(jsonb, uuid, text, text) IS
-    'A live record as JSON; of a merged one the record that took its place, by 308 in HTTP.';
+COMMENT ON FUNCTION saleshub.record_get(jsonb, uuid, text, text, timestamptz) IS
+    'A live record as JSON, or one that was live at the instant as_of, as it was then; of a merged one the record that took its place, by 308 in HTTP.';
 
 CREATE FUNCTION saleshub.record_match(meta jsonb, id uuid, if_match text) RETURNS uuid
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -240,26 +244,32 @@ CREATE FUNCTION saleshub.record_delete(meta jsonb, id uuid, if_match text) RETUR
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    deletion uuid;
 BEGIN
     PERFORM saleshub.record_require_write();
     -- Deleting what was merged into another record would take away that one.
     IF saleshub.record_match(meta, id, if_match) <> id THEN
         PERFORM saleshub.record_missing(meta ->> 'noun', id);
     END IF;
-    PERFORM saleshub.run(
-        'UPDATE ' || (meta ->> 'table') || ' AS t SET deleted_at = now()'
-        || saleshub.record_where(meta) || ' RETURNING ''true''::jsonb',
-        jsonb_build_object('id', id));
+    deletion := saleshub.run(
+        'UPDATE ' || (meta ->> 'table')
+        || ' AS t SET deleted_at = now(), deletion_id = crm.uuid_v7()'
+        || saleshub.record_where(meta) || ' RETURNING to_jsonb(t.deletion_id)',
+        jsonb_build_object('id', id)) #>> '{}';
+    PERFORM saleshub.children_delete(meta ->> 'noun', id, deletion);
     PERFORM saleshub.reply(204);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.record_delete(jsonb, uuid, text) IS
-    'Puts a live record into the bin.';
+    'Puts a live record into the bin, with the activities that are about nothing else.';
 
 CREATE FUNCTION saleshub.record_restore(meta jsonb, id uuid) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    deletion uuid;
 BEGIN
     PERFORM saleshub.record_require_write();
     IF saleshub.redirected(meta ->> 'noun', id) IS NOT NULL THEN
@@ -269,13 +279,67 @@ BEGIN
                                'merged_into', saleshub.redirected(meta ->> 'noun', id)),
             'Undo the merge.');
     END IF;
+    deletion := saleshub.run(
+        'SELECT to_jsonb(t.deletion_id) FROM ' || (meta ->> 'table')
+        || ' t WHERE t.org_id = saleshub.org_id() AND t.' || (meta ->> 'key')
+        || ' = ($1 ->> ''id'')::uuid AND t.deleted_at IS NOT NULL FOR NO KEY UPDATE',
+        jsonb_build_object('id', id)) #>> '{}';
     PERFORM saleshub.run(
-        'UPDATE ' || (meta ->> 'table') || ' AS t SET deleted_at = NULL'
+        'UPDATE ' || (meta ->> 'table') || ' AS t SET deleted_at = NULL, deletion_id = NULL'
         || ' WHERE t.org_id = saleshub.org_id() AND t.' || (meta ->> 'key')
         || ' = ($1 ->> ''id'')::uuid AND t.deleted_at IS NOT NULL RETURNING ''true''::jsonb',
         jsonb_build_object('id', id));
+    IF meta ->> 'noun' <> 'activity' THEN
+        PERFORM saleshub.children_restore(deletion);
+    END IF;
     RETURN saleshub.record_get(meta, id);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.record_restore(jsonb, uuid) IS
-    'Takes a record out of the bin; one that is not in it is returned as it is.';
+    'Takes a record out of the bin, with what its deletion took along; one that is not in it is returned as it is.';
+
+CREATE FUNCTION saleshub.activity_kept(activity uuid, noun text, id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM crm.activity_link o
+        WHERE o.org_id = saleshub.org_id() AND o.activity_id = activity
+            AND (o.entity, o.entity_id) <> (noun, activity_kept.id)
+            AND saleshub.reference_faults(o.org_id, '', o.entity, o.entity_id) = '[]');
+END;
+$$;
+COMMENT ON FUNCTION saleshub.activity_kept(uuid, text, uuid) IS
+    'Whether an activity is about another live record than this one, seen by the member or not.';
+ALTER FUNCTION saleshub.activity_kept(uuid, text, uuid) OWNER TO saleshub_owner;
+
+CREATE FUNCTION saleshub.children_delete(noun text, id uuid, deletion uuid) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    -- Of the other records an activity is about, the deleted ones do not keep it.
+    UPDATE crm.activity a
+    SET deleted_at = now(), deletion_id = deletion
+    FROM crm.activity_link l
+    WHERE l.org_id = saleshub.org_id() AND l.entity = noun AND l.entity_id = children_delete.id
+        AND a.org_id = l.org_id AND a.activity_id = l.activity_id AND a.deleted_at IS NULL
+        AND NOT saleshub.activity_kept(a.activity_id, noun, children_delete.id);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.children_delete(text, uuid, uuid) IS
+    'Puts the activities that are about a record and about no other live one into the bin, as part of the same deletion.';
+
+CREATE FUNCTION saleshub.children_restore(deletion uuid) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    UPDATE crm.activity a
+    SET deleted_at = NULL, deletion_id = NULL
+    WHERE a.org_id = saleshub.org_id() AND a.deletion_id = deletion AND a.deleted_at IS NOT NULL;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.children_restore(uuid) IS
+    'Takes what a deletion took along out of the bin, and nothing that was deleted otherwise.';

@@ -15,14 +15,16 @@ BEGIN
             SELECT * FROM (VALUES
                 ('create', 'body jsonb', 'jsonb', 'VOLATILE', 'body',
                  'Creates a record of crm.%1$s and returns it'),
-                ('get', 'id uuid, fields text DEFAULT NULL, include text DEFAULT NULL', 'jsonb',
-                 'STABLE', 'id, fields, include',
+                ('get', 'id uuid, fields text DEFAULT NULL, include text DEFAULT NULL,'
+                    ' as_of timestamptz DEFAULT NULL', 'jsonb',
+                 'STABLE', 'id, fields, include, as_of',
                  'A record of crm.%1$s: all its fields or the comma list of fields; include adds what'
-                    ' it refers to'),
+                    ' it refers to; as_of is the instant whose record is wanted'),
                 ('list', 'limit_ integer DEFAULT 50, cursor_ text DEFAULT NULL,'
                     ' sort text DEFAULT NULL, fields text DEFAULT NULL, include text DEFAULT NULL,'
-                    ' filters jsonb DEFAULT NULL, count_ boolean DEFAULT false', 'jsonb', 'STABLE',
-                 'limit_, cursor_, sort, fields, include, filters, count_',
+                    ' filters jsonb DEFAULT NULL, count_ boolean DEFAULT false,'
+                    ' as_of timestamptz DEFAULT NULL', 'jsonb', 'STABLE',
+                 'limit_, cursor_, sort, fields, include, filters, count_, as_of',
                  'A page of %2$s: {"data", "next_cursor"}, "total" with count_; sort is like'
                     ' -created_at,id and filters are [{"field", "op", "value"}]'),
                 ('update', 'id uuid, patch jsonb, if_match text DEFAULT NULL', 'jsonb', 'VOLATILE',

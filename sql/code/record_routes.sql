@@ -20,13 +20,14 @@ DECLARE
         'include', jsonb_build_object(
             'description', coalesce('Also the records it refers to, a comma list of '
             || (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'include') k),
-            'It refers to no records that could be included')));
+            'It refers to no records that could be included')),
+        'as_of', jsonb_build_object('description', 'As it was at this past instant'));
     filter_fields jsonb := (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
                             FROM jsonb_each(meta -> 'filter') f);
 BEGIN
     PERFORM saleshub.route(
         'GET ' || base,
-        format('crm.%s_list(integer, text, text, text, text, jsonb, boolean)', noun),
+        format('crm.%s_list(integer, text, text, text, text, jsonb, boolean, timestamptz)', noun),
         'List ' || plural, plural, cache => 'strict',
         args => page || parts || jsonb_build_object(
             'sort', jsonb_build_object('description', sorts),
@@ -35,8 +36,8 @@ BEGIN
         'POST ' || base, format('crm.%s_create(jsonb)', noun), 'Create ' || a, plural,
         success => 201, idempotent => true, args => jsonb_build_object('body', meta -> 'create'));
     PERFORM saleshub.route(
-        'GET ' || base || '/{id}', format('crm.%s_get(uuid, text, text)', noun), 'Read ' || a,
-        plural, cache => 'strict', args => parts);
+        'GET ' || base || '/{id}', format('crm.%s_get(uuid, text, text, timestamptz)', noun),
+        'Read ' || a, plural, cache => 'strict', args => parts);
     PERFORM saleshub.route(
         'PATCH ' || base || '/{id}', format('crm.%s_update(uuid, jsonb, text)', noun),
         'Change ' || a, plural, args => jsonb_build_object('patch', meta -> 'patch'));

@@ -173,7 +173,7 @@ BEGIN
     ELSIF noun = 'deal' THEN
         RETURN EXISTS (SELECT FROM crm.deal r
                        WHERE r.org_id = saleshub.org_id() AND r.deal_id = id);
-    ELSIF noun = 'activity' THEN
+    ELSIF noun IN ('activity', 'activity_link') THEN
         RETURN EXISTS (SELECT FROM crm.activity r
                        WHERE r.org_id = saleshub.org_id() AND r.activity_id = id);
     ELSIF noun = 'deal_line' THEN

@@ -27,7 +27,8 @@ DECLARE
         'visible_rows', 'visible_on', 'visible_figures', 'event_tokens',
         'merge_apply', 'merge_carry', 'merge_docs',
         'merge_move', 'merge_relink', 'merge_take_back', 'merge_unbin', 'merge_unlink',
-        'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write'];
+        'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write',
+        'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

@@ -18,6 +18,8 @@ COMMENT ON COLUMN crm.change_log.changed IS '{field: [old, new]} of the fields t
 COMMENT ON COLUMN crm.change_log.actor_id IS 'The member who did it; NULL: a superuser or a program.';
 CREATE INDEX IF NOT EXISTS change_log_entity_idx
     ON crm.change_log (org_id, entity, entity_id, change_id);
+-- What changed since an instant, and what is too old to be kept.
+CREATE INDEX IF NOT EXISTS change_log_at_idx ON crm.change_log (org_id, entity, at);
 SELECT saleshub.protect('crm.change_log', 'SELECT');
 
 CREATE TABLE IF NOT EXISTS saleshub.outbox (
