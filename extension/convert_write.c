@@ -101,7 +101,8 @@ sh_convert_activities(struct conversion *c)
 		" WHERE k.org_id = $1 AND k.entity = 'lead' AND k.entity_id = $2"
 		" ON CONFLICT DO NOTHING RETURNING activity_id, entity, entity_id)"
 		" SELECT coalesce(jsonb_agg(jsonb_build_object('activity_id', activity_id,"
-		" 'type', entity, 'id', entity_id)), '[]') FROM added";
+		" 'type', entity, 'id', entity_id)), '[]')"
+		" || saleshub.convert_carry($2, $3, $4, $5) FROM added";
 	static const char hand_over[] =
 		"WITH old AS (SELECT a.activity_id, a.owner_id FROM crm.activity AS a"
 		" WHERE a.org_id = $1 AND a.done_at IS NULL AND a.deleted_at IS NULL"

@@ -300,3 +300,48 @@ END
 $$;
 COMMENT ON FUNCTION saleshub.convert_record(text, uuid, uuid, jsonb, integer, jsonb) IS
     'Creates a record of a conversion, or fills the one given: its id and what to note for undoing; no id when nothing names what was to be created';
+
+CREATE FUNCTION saleshub.link_tables(OUT tab regclass, OUT name text, OUT key text) RETURNS SETOF record
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT r.oid::regclass, r.relname::text, (array_agg(a.attname::text) FILTER (WHERE a.attname NOT IN ('org_id', 'entity', 'entity_id')))[1]
+      FROM pg_class AS r
+      JOIN pg_index AS i ON i.indrelid = r.oid AND i.indisprimary
+      JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum = ANY (i.indkey)
+     WHERE r.relnamespace = 'crm'::regnamespace AND r.relkind IN ('r', 'p') AND r.relname <> 'activity_link'
+       AND has_table_privilege('saleshub_user', r.oid, 'INSERT') AND has_table_privilege('saleshub_user', r.oid, 'DELETE')
+     GROUP BY r.oid, r.relname
+    HAVING count(*) = 4 AND count(*) FILTER (WHERE a.attname IN ('org_id', 'entity', 'entity_id')) = 3
+     ORDER BY r.relname;
+END
+$$;
+COMMENT ON FUNCTION saleshub.link_tables() IS
+    'Tables, besides activity_link, that link things of one kind with records of any kind, by the catalogue: their primary key is org_id, a key, entity, entity_id';
+
+CREATE FUNCTION saleshub.convert_carry(lead uuid, company uuid, contact uuid, deal uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    place record;
+    added jsonb;
+    links jsonb := '[]';
+BEGIN
+    FOR place IN SELECT * FROM saleshub.link_tables() LOOP
+        EXECUTE format(
+            'WITH added AS (INSERT INTO %1$s (org_id, %2$I, entity, entity_id)'
+            ' SELECT t.org_id, t.%2$I, x.type, x.id FROM %1$s AS t'
+            ' JOIN (VALUES (''company'', $2), (''contact'', $3), (''deal'', $4)) AS x (type, id) ON x.id IS NOT NULL'
+            ' WHERE t.org_id = saleshub.org_id() AND t.entity = ''lead'' AND t.entity_id = $1%3$s'
+            ' ON CONFLICT DO NOTHING RETURNING %2$I AS key, entity, entity_id)'
+            ' SELECT jsonb_agg(jsonb_build_object(''table'', %4$L, ''key'', key, ''type'', entity, ''id'', entity_id)) FROM added',
+            place.tab, place.key, saleshub.row_is_live(place.tab), place.name)
+           INTO added USING lead, company, contact, deal;
+        links := links || coalesce(added, '[]');
+    END LOOP;
+    RETURN links;
+END
+$$;
+COMMENT ON FUNCTION saleshub.convert_carry(uuid, uuid, uuid, uuid) IS
+    'Links whatever is linked with a lead with its records as well, table by table of the catalogue; the links added, for undoing them';

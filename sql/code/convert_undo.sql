@@ -290,7 +290,21 @@ AS $$
 DECLARE
     org uuid := saleshub.org_id();
     unlinked jsonb;
+    others jsonb := '[]';
+    place record;
 BEGIN
+    FOR place IN SELECT * FROM saleshub.link_tables() LOOP
+        EXECUTE format(
+            'WITH gone AS (DELETE FROM %1$s AS t USING crm.conversion AS v CROSS JOIN LATERAL jsonb_array_elements(v.links) AS l'
+            ' WHERE v.org_id = $1 AND v.conversion_id = $2 AND l ->> ''table'' = %2$L AND t.org_id = $1'
+            ' AND t.%3$I = (l ->> ''key'')::uuid AND t.entity = l ->> ''type'' AND t.entity_id = (l ->> ''id'')::uuid'
+            ' RETURNING t.%3$I AS key, t.entity, t.entity_id)'
+            ' SELECT jsonb_agg(jsonb_build_object(''type'', %2$L, ''id'', g.key, ''action'', ''unlinked'', ''links'', g.links) ORDER BY g.key)'
+            ' FROM (SELECT key, jsonb_agg(jsonb_build_object(''type'', entity, ''id'', entity_id) ORDER BY entity, entity_id) AS links'
+            ' FROM gone GROUP BY key) AS g', place.tab, place.name, place.key)
+           INTO unlinked USING org, conversion;
+        others := others || coalesce(unlinked, '[]');
+    END LOOP;
     WITH gone AS (
         DELETE FROM crm.activity_link AS k
          USING crm.conversion AS v CROSS JOIN LATERAL jsonb_array_elements(v.links) AS l
@@ -304,10 +318,10 @@ BEGIN
       FROM (SELECT activity_id, jsonb_agg(jsonb_build_object('type', entity, 'id', entity_id)
                                           ORDER BY entity, entity_id) AS links
               FROM gone GROUP BY activity_id) AS g;
-    RETURN coalesce(unlinked, '[]');
+    RETURN coalesce(unlinked, '[]') || others;
 END
 $$;
-COMMENT ON FUNCTION saleshub.conversion_unlink(uuid) IS 'Removes the links of activities that a conversion added';
+COMMENT ON FUNCTION saleshub.conversion_unlink(uuid) IS 'Removes the links that a conversion added, of activities and by the catalogue';
 
 CREATE FUNCTION saleshub.conversion_take_back(conversion uuid, force boolean) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp

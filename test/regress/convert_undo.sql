@@ -170,6 +170,22 @@ SELECT string_agg(entity, ' ' ORDER BY entity) AS linked_with FROM crm.activity_
 SELECT * FROM pg_temp.facts(crm.conversion_undo(:'conversion'));
 SELECT string_agg(entity, ' ' ORDER BY entity) AS linked_with FROM crm.activity_link WHERE activity_id = :'late';
 
+-- Whatever else links things with records of any kind is carried too, by the catalogue.
+RESET ROLE;
+CREATE TABLE crm.pin_link (org_id uuid NOT NULL DEFAULT saleshub.org_id(), pin_id uuid NOT NULL, entity text NOT NULL, entity_id uuid NOT NULL,
+                           PRIMARY KEY (org_id, pin_id, entity, entity_id));
+SELECT saleshub.protect('crm.pin_link', 'SELECT, INSERT, DELETE');
+SET ROLE saleshub_user;
+SELECT pg_temp.lead('{"last_name": "Pin", "company_name": "Pin"}') AS lead \gset
+INSERT INTO crm.pin_link (pin_id, entity, entity_id) VALUES ('00000000-0000-0000-0000-000000000009', 'lead', :'lead');
+SELECT crm.lead_convert(:'lead') ->> 'conversion_id' AS conversion \gset
+SELECT string_agg(entity, ' ' ORDER BY entity) AS linked_with FROM crm.pin_link;
+SELECT * FROM pg_temp.facts(crm.conversion_undo(:'conversion'));
+SELECT string_agg(entity, ' ' ORDER BY entity) AS linked_with FROM crm.pin_link;
+RESET ROLE;
+DROP TABLE crm.pin_link;
+SET ROLE saleshub_user;
+
 -- Nobody rewrites a conversion, undoes another organisation's or without the right to write.
 SELECT pg_temp.failure($$UPDATE crm.conversion SET undone_at = NULL$$) AS by_hand, pg_temp.failure($$UPDATE crm.conversion SET created = '[]'$$) AS what_it_did,
        pg_temp.failure($$SELECT crm.conversion_undo('00000000-0000-0000-0000-000000000001')$$) AS unknown,
