@@ -27,6 +27,7 @@
 
 PG_FUNCTION_INFO_V1(sh_touch);
 PG_FUNCTION_INFO_V1(sh_cache_check);
+PG_FUNCTION_INFO_V1(sh_route_epoch);
 
 /* Above these a transaction touches everything, and an answer is not stored. */
 #define MAX_TOUCHED 1024
@@ -501,4 +502,11 @@ sh_cache_check(PG_FUNCTION_ARGS)
 		*verdict++ = (char) check_entry(&at, end);
 	SET_VARSIZE(out, verdict - (char *) out);
 	PG_RETURN_BYTEA_P(out);
+}
+
+/* saleshub.route_epoch(): the place in the commit order of the last change of definitions. */
+Datum
+sh_route_epoch(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64((int64) sh_slot_route_epoch());
 }

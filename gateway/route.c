@@ -50,7 +50,6 @@ static struct timer load_timer;
 static bool load_complained, loading;
 static atomic_int installs_left;
 static atomic_bool reload_asked;
-static atomic_int_fast64_t wanted_epoch = -1;
 
 static void *
 allocate(size_t size)
@@ -528,6 +527,13 @@ route_list(struct text *out)
 
 /* --- loading --- */
 
+enum
+{
+	LOAD_EPOCH,
+	LOAD_ROUTES,
+	LOAD_STEPS
+};
+
 static void load(struct timer *timer);
 
 static void
@@ -575,8 +581,10 @@ static void
 on_loaded(struct pool_query *query, const struct pool_result *result)
 {
 	struct pool_value value =
-		result->ok ? pool_value(result, 0, 0, 0) : (struct pool_value){ NULL, 0 };
+		result->ok ? pool_value(result, LOAD_ROUTES, 0, 0) : (struct pool_value){ NULL, 0 };
+	struct pool_value number = pool_value(result, LOAD_EPOCH, 0, 0);
 	struct route_table *table;
+	int64_t epoch = 0;
 	json_t *catalog;
 	char why[160] = "";
 
@@ -588,8 +596,10 @@ on_loaded(struct pool_query *query, const struct pool_result *result)
 										  "no catalogue");
 		return;
 	}
+	if (number.base)
+		text_integer(number.base, number.len, &epoch);
 	catalog = json_loadb(value.base, value.len, 0, NULL);
-	table = route_build(catalog, atomic_load(&wanted_epoch), why, sizeof why);
+	table = route_build(catalog, epoch, why, sizeof why);
 	json_decref(catalog);
 	if (!table)
 	{
@@ -617,9 +627,12 @@ load(struct timer *timer)
 	}
 	loading = true;
 	memset(&load_query, 0, sizeof load_query);
-	load_query.steps[0].name = "routes";
-	load_query.steps[0].sql = "SELECT saleshub.route_catalog()";
-	load_query.nsteps = 1;
+	/* the number first: a table that bears it is at least that new */
+	load_query.steps[LOAD_EPOCH].name = "route_epoch";
+	load_query.steps[LOAD_EPOCH].sql = "SELECT saleshub.route_epoch()";
+	load_query.steps[LOAD_ROUTES].name = "routes";
+	load_query.steps[LOAD_ROUTES].sql = "SELECT saleshub.route_catalog()";
+	load_query.nsteps = LOAD_STEPS;
 	load_query.lane = POOL_READ;
 	load_query.timeout_ms = LOAD_MS;
 	load_query.retry = true;
@@ -634,16 +647,11 @@ load_soon(void *data)
 	timer_start(&load_timer, SETTLE_MS, load);
 }
 
-/*
- * The number was read before the catalogue will be, so a table that bears it is at least that
- * new; a further change shows as another number in a later reply.
- */
 void
 route_seen_epoch(int64_t epoch)
 {
 	if (!current || epoch == current->epoch || atomic_exchange(&reload_asked, true))
 		return;
-	atomic_store(&wanted_epoch, epoch);
 	loop_post(0, load_soon, NULL);
 }
 

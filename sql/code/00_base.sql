@@ -90,6 +90,11 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_cache_check
 COMMENT ON FUNCTION saleshub.cache_check(bytea) IS
     'For the gateway: entries of boot int8, asof int8, n int2, n slots int4 (big endian); answers one byte each, 1 when nothing it depends on has changed';
 
+CREATE FUNCTION saleshub.route_epoch() RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_route_epoch';
+COMMENT ON FUNCTION saleshub.route_epoch() IS
+    'For the gateway: a number that grows with every change of definitions, as ctx() tells it; read it in a statement before the routes. 0 without preload';
+
 -- Dynamic SQL and errors
 
 CREATE FUNCTION saleshub.run(sql text, args jsonb) RETURNS jsonb

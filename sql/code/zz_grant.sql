@@ -14,7 +14,7 @@ DO $$
 DECLARE
     f regprocedure;
     gateway text[] := ARRAY[
-        'ctx', 'cache_check', 'route_catalog', 'events',
+        'ctx', 'cache_check', 'route_epoch', 'route_catalog', 'events',
         'sign_in_lookup', 'sign_in_failed', 'session_open', 'session_refresh',
         'sign_up', 'password_lookup', 'password_change'];
     -- for superusers, the worker and schema steps
