@@ -262,11 +262,7 @@ BEGIN
     base := saleshub.record_from(meta, as_of, false)
         || ' WHERE t.org_id = saleshub.org_id() AND t.deleted_at IS NULL'
         || saleshub.as_of_sql(wanted.sql, as_of)
-        -- What row security says anyway, said so that an index can answer it.
-        || CASE WHEN as_of IS NOT NULL OR meta ->> 'noun' = 'activity'
-                     OR saleshub.sees_all(meta ->> 'noun') THEN ''
-           ELSE format(' AND t.owner_id = ANY ((SELECT saleshub.visible_owners(%L))::uuid[])',
-                       meta ->> 'noun') END;
+        || CASE WHEN as_of IS NULL THEN saleshub.visible_where(meta ->> 'noun') ELSE '' END;
     answer := saleshub.run(
         'SELECT jsonb_build_object(''data'', coalesce(jsonb_agg(p.doc ORDER BY p.n)'
         || ' FILTER (WHERE p.n <= ' || page || '), ''[]''),'
