@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "route.h"
 #include "saleshub.h"
@@ -37,19 +38,64 @@ struct kept_reason
 	struct route_reason reason;
 };
 
+/* Open leads of a member without a limit are weighed against this. */
+#define LOAD_LIMIT 100
+
+static uint64 reading = 0;
 static struct route_level *top = NULL;
 static MemoryContext reason_context = NULL;
 static struct kept_reason *reasons = NULL;
 
-/* Whether a comes before b: more owed, else longer without a lead, else the smaller id. */
+/* Longer without a lead, else the smaller id. */
 static bool
-goes_before(const struct route_member *a, const struct route_member *b)
+waits_longer(const struct route_member *a, const struct route_member *b)
 {
-	if (a->current != b->current)
-		return a->current > b->current;
 	if (a->last_turn != b->last_turn)
 		return a->last_turn < b->last_turn;
 	return memcmp(&a->member, &b->member, UUID_LEN) < 0;
+}
+
+/* Who has no limit is compared as one of a hundred. */
+static int64
+room(const struct route_member *member)
+{
+	return member->capacity < 0 ? Max(LOAD_LIMIT - member->load, 0) :
+								  member->capacity - member->load;
+}
+
+static int64
+limit_of(const struct route_member *member)
+{
+	return member->capacity < 0 ? LOAD_LIMIT : Max(member->capacity, 1);
+}
+
+/* Whether a comes before b in a pool of this method. */
+static bool
+goes_before(enum route_method method, const struct route_member *a, const struct route_member *b)
+{
+	int64 more;
+
+	if (method == ROUTE_WEIGHTED_ROUND_ROBIN)
+		return a->current != b->current ? a->current > b->current : waits_longer(a, b);
+	if (method == ROUTE_LOAD_BALANCE)
+	{
+		more = room(a) * limit_of(b) - room(b) * limit_of(a);
+		if (more != 0)
+			return more > 0;
+	}
+	return a->last_at != b->last_at ? a->last_at < b->last_at : waits_longer(a, b);
+}
+
+static void
+take_turn(struct route_pool *pool, struct route_member *member)
+{
+	member->last_turn = ++pool->turn;
+	member->last_at = GetCurrentTimestamp();
+	member->assigned = true;
+	member->dirty = true;
+	member->load++;
+	member->today++;
+	pool->dirty = true;
 }
 
 int
@@ -62,20 +108,21 @@ sh_route_pick(struct route_pool *pool)
 	{
 		struct route_member *member = &pool->members[i];
 
-		if (member->excluded)
+		if (member->excluded || member->blocked)
 			continue;
-		member->current += member->weight;
-		member->dirty = true;
-		total += member->weight;
-		if (picked < 0 || goes_before(member, &pool->members[picked]))
+		if (pool->method == ROUTE_WEIGHTED_ROUND_ROBIN)
+		{
+			member->current += member->weight;
+			member->dirty = true;
+			total += member->weight;
+		}
+		if (picked < 0 || goes_before(pool->method, member, &pool->members[picked]))
 			picked = i;
 	}
 	if (picked < 0)
 		return -1;
 	pool->members[picked].current -= total;
-	pool->members[picked].last_turn = ++pool->turn;
-	pool->members[picked].assigned = true;
-	pool->dirty = true;
+	take_turn(pool, &pool->members[picked]);
 	return picked;
 }
 
@@ -85,9 +132,26 @@ copy_pool(const struct route_pool *pool)
 	struct route_pool *copy = palloc(sizeof(*copy));
 
 	*copy = *pool;
+	copy->name = pstrdup(pool->name);
 	copy->members = palloc(Max(pool->count, 1) * sizeof(*copy->members));
-	memcpy(copy->members, pool->members, pool->count * sizeof(*copy->members));
+	for (int i = 0; i < pool->count; i++)
+	{
+		copy->members[i] = pool->members[i];
+		if (pool->members[i].skills)
+			copy->members[i].skills = pstrdup(pool->members[i].skills);
+	}
 	return copy;
+}
+
+static void
+free_pool(struct route_pool *pool)
+{
+	for (int i = 0; i < pool->count; i++)
+		if (pool->members[i].skills)
+			pfree(pool->members[i].skills);
+	pfree(pool->members);
+	pfree(pool->name);
+	pfree(pool);
 }
 
 static void
@@ -128,10 +192,7 @@ static void
 forget_pools(struct route_level *level)
 {
 	for (int i = 0; i < level->pool_count; i++)
-	{
-		pfree(level->pools[i]->members);
-		pfree(level->pools[i]);
-	}
+		free_pool(level->pools[i]);
 	if (level->pools)
 		pfree(level->pools);
 	level->pools = NULL;
@@ -173,6 +234,8 @@ on_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId pa
 	int nest = GetCurrentTransactionNestLevel();
 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
+		reading++;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
 		while (top && top->nest >= nest)
 			drop_top();
 	else if (event == SUBXACT_EVENT_COMMIT_SUB && top && top->nest >= nest)
@@ -193,6 +256,7 @@ on_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
+			reading++;
 			/* The memory goes with the transaction's context. */
 			top = NULL;
 			reason_context = NULL;
@@ -236,18 +300,49 @@ level_here(void)
 	return level;
 }
 
+void
+sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member, const struct route_pool *by)
+{
+	struct route_level *level = top ? level_here() : NULL;
+
+	for (int n = 0; level && n < level->pool_count; n++)
+	{
+		struct route_pool *pool = level->pools[n];
+
+		if (pool == by || memcmp(&pool->org, org, UUID_LEN) != 0)
+			continue;
+		for (int i = 0; i < pool->count; i++)
+			if (memcmp(&pool->members[i].member, member, UUID_LEN) == 0)
+			{
+				pool->members[i].load++;
+				pool->members[i].today++;
+			}
+	}
+}
+
 struct route_pool *
-sh_route_kept(const pg_uuid_t *org)
+sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id)
 {
 	struct route_level *level;
+	struct route_pool *found = NULL;
 
 	if (!top)
 		return NULL;
 	level = level_here();
 	for (int i = 0; i < level->pool_count; i++)
-		if (level->pools[i]->fresh && memcmp(&level->pools[i]->org, org, UUID_LEN) == 0)
-			return level->pools[i];
-	return NULL;
+	{
+		struct route_pool *pool = level->pools[i];
+
+		if (!pool->fresh || memcmp(&pool->org, org, UUID_LEN) != 0)
+			continue;
+		if (id && memcmp(&pool->id, id, UUID_LEN) == 0)
+			return pool;
+		if (!id &&
+			(!found || pool->position < found->position ||
+			 (pool->position == found->position && memcmp(&pool->id, &found->id, UUID_LEN) < 0)))
+			found = pool;
+	}
+	return found;
 }
 
 /* What is kept of this pool, in use or not. */
@@ -255,7 +350,7 @@ static struct route_pool **
 find_pool(struct route_level *level, const pg_uuid_t *id)
 {
 	for (int i = 0; level && i < level->pool_count; i++)
-		if (memcmp(&level->pools[i]->reason->pool, id, UUID_LEN) == 0)
+		if (memcmp(&level->pools[i]->id, id, UUID_LEN) == 0)
 			return &level->pools[i];
 	return NULL;
 }
@@ -271,17 +366,35 @@ carry_member(struct route_member *member, const struct route_pool *from)
 			continue;
 		member->current = member->excluded ? 0 : kept->current;
 		member->last_turn = kept->last_turn;
+		member->last_at = Max(member->last_at, kept->last_at);
 		member->assigned = kept->assigned;
 		member->dirty = true;
 		return;
 	}
 }
 
+/* Leads of statements under way are not in the log yet. */
+static void
+count_noted(struct route_pool *pool)
+{
+	for (const struct route_level *level = top; level; level = level->parent)
+		for (int n = 0; n < level->entry_count; n++)
+			for (int i = 0; level->entries[n].assigned && i < pool->count; i++)
+				if (memcmp(&level->entries[n].member, &pool->members[i].member, UUID_LEN) == 0)
+					pool->members[i].today++;
+}
+
 void
 sh_route_carry(struct route_pool *pool)
 {
-	struct route_pool **kept = find_pool(top, &pool->reason->pool);
+	struct route_pool **kept = find_pool(top, &pool->id);
 
+	for (int i = 0; i < pool->count; i++)
+		if (pool->members[i].quota >= 0)
+		{
+			count_noted(pool);
+			break;
+		}
 	if (!kept)
 		return;
 	pool->turn = (*kept)->turn;
@@ -295,7 +408,8 @@ same_reason(const struct route_reason *a, const struct route_reason *b)
 {
 	if ((a->rule == NULL) != (b->rule == NULL) || (a->rule && strcmp(a->rule, b->rule) != 0))
 		return false;
-	return memcmp(&a->pool, &b->pool, UUID_LEN) == 0 &&
+	return a->pooled == b->pooled && a->chosen == b->chosen &&
+		   memcmp(&a->pool, &b->pool, UUID_LEN) == 0 &&
 		   VARSIZE(a->candidates) == VARSIZE(b->candidates) &&
 		   memcmp(a->candidates, b->candidates, VARSIZE(a->candidates)) == 0;
 }
@@ -304,8 +418,8 @@ same_reason(const struct route_reason *a, const struct route_reason *b)
  * The reason, kept as long as anything is. Entries of any level may point to it, and there are
  * few different ones, however many statements a transaction has.
  */
-static const struct route_reason *
-intern_reason(const struct route_reason *reason)
+const struct route_reason *
+sh_route_intern(const struct route_reason *reason)
 {
 	struct kept_reason *kept = reasons;
 	MemoryContext before;
@@ -314,6 +428,7 @@ intern_reason(const struct route_reason *reason)
 		kept = kept->next;
 	if (kept)
 		return &kept->reason;
+	(void) level_here();
 	if (!reason_context)
 		reason_context = AllocSetContextCreate(
 			TopTransactionContext, "saleshub routing reasons", ALLOCSET_SMALL_SIZES);
@@ -329,21 +444,37 @@ intern_reason(const struct route_reason *reason)
 	return &kept->reason;
 }
 
+/* A pool whose members are not read again: they stay as they are until they are. */
+static void
+refresh(struct route_pool *kept, const struct route_pool *pool)
+{
+	pfree(kept->name);
+	kept->name = pstrdup(pool->name);
+	kept->position = pool->position;
+	kept->method = pool->method;
+	kept->next_open = pool->next_open;
+	kept->loaded = false;
+	kept->fresh = true;
+}
+
 struct route_pool *
-sh_route_keep(struct route_pool *pool)
+sh_route_keep(const struct route_pool *pool)
 {
 	struct route_level *level = level_here();
-	struct route_pool **place = find_pool(level, &pool->reason->pool);
+	struct route_pool **place = find_pool(level, &pool->id);
 	MemoryContext before = MemoryContextSwitchTo(level->context);
 	struct route_pool *copy;
 
-	sh_route_carry(pool);
-	copy = copy_pool(pool);
-	if (place)
+	if (place && !pool->loaded)
 	{
-		pfree((*place)->members);
-		pfree(*place);
+		refresh(*place, pool);
+		MemoryContextSwitchTo(before);
+		return *place;
 	}
+	copy = copy_pool(pool);
+	sh_route_carry(copy);
+	if (place)
+		free_pool(*place);
 	else
 	{
 		Size size = (level->pool_count + 1) * sizeof(*level->pools);
@@ -353,7 +484,7 @@ sh_route_keep(struct route_pool *pool)
 	}
 	*place = copy;
 	MemoryContextSwitchTo(before);
-	copy->reason = intern_reason(pool->reason);
+	copy->reason = NULL;
 	copy->fresh = true;
 	return copy;
 }
@@ -385,9 +516,17 @@ sh_route_logged(int left)
 {
 	struct route_level *level = own_level();
 
+	reading++;
 	if (!level)
 		return;
 	level->entry_count = left;
 	for (int i = 0; i < level->pool_count; i++)
 		level->pools[i]->fresh = false;
+}
+
+uint64
+sh_route_reading(void)
+{
+	register_callbacks();
+	return reading;
 }

@@ -1,8 +1,18 @@
 /* Routing: who gets the next lead of a pool. */
 #pragma once
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
+
+#include "predicate.h"
+
+enum route_method
+{
+	ROUTE_WEIGHTED_ROUND_ROBIN,
+	ROUTE_LEAST_RECENTLY_ASSIGNED,
+	ROUTE_LOAD_BALANCE
+};
 
 struct route_member
 {
@@ -10,7 +20,18 @@ struct route_member
 	int weight;
 	int64 current;		  /* of smooth weighted round robin */
 	int64 last_turn;	  /* turn of the pool at which a lead came last; 0: never */
-	const char *excluded; /* why not eligible, NULL when eligible */
+	TimestampTz last_at;  /* when a lead came last from any pool; 0: never */
+	const char *excluded; /* why not eligible for any lead, NULL when eligible */
+	const char *blocked;  /* why not for the lead at hand */
+	const char *shown;	  /* of the two, what the reason of the pool says */
+	char *skills;		  /* each between two bars, NULL when there are none */
+	bool territorial;	  /* has territories, so serves no other places */
+	int territory;		  /* how closely a territory fits the lead: 0 none named, -1 outside */
+	int64 capacity;		  /* open leads at most; -1: no limit */
+	int64 load;			  /* open leads, counted up to the capacity */
+	int64 quota;		  /* leads a day at most; -1: no limit */
+	int64 today;		  /* leads given today */
+	TimestampTz opens_at; /* when working hours begin; 0: now */
 	bool assigned;		  /* got a lead since the state was read */
 	bool dirty;			  /* differs from the table */
 };
@@ -18,21 +39,50 @@ struct route_member
 /* What was decided and why, apart from who: shared by the log entries of one reading. */
 struct route_reason
 {
+	bool pooled;
 	pg_uuid_t pool;
-	char *rule;		   /* name of the pool, NULL when there is none */
-	Jsonb *candidates; /* [{member_id, eligible, reason, weight}] */
+	const char *rule;	/* name of the rule, else of the pool; NULL when there is none */
+	const char *chosen; /* why the one who was chosen */
+	Jsonb *candidates;	/* [{member_id, eligible, reason, weight}] */
 };
 
-/* The state of the pool that serves an organisation, NULL members when it has none. */
+/* A pool of an organisation, and once loaded its members. */
 struct route_pool
 {
 	pg_uuid_t org;
+	pg_uuid_t id;
+	char *name;
+	int position;
+	enum route_method method;
+	bool next_open; /* outside working hours who opens next gets it */
 	int64 turn;
 	int count;
-	struct route_member *members; /* sorted by id */
-	const struct route_reason *reason;
+	struct route_member *members;	   /* sorted by id */
+	const struct route_reason *reason; /* of the last lead, NULL when it cannot serve again */
+	bool loaded;					   /* members are read by the statement under way */
 	bool dirty;
-	bool fresh; /* read by the statement under way */
+	bool fresh; /* the pool itself is read by the statement under way */
+};
+
+/* What routing asks of a lead. */
+struct route_lead
+{
+	pg_uuid_t org;
+	pg_uuid_t lead;
+	struct predicate_row row;
+	const char *state;
+	const pg_uuid_t *others; /* who must not get it, given by the caller */
+	int other_count;
+};
+
+/* Which pool gets a lead, and what its members must be able to do. */
+struct route_rule
+{
+	char *name;
+	struct predicate *predicate;
+	pg_uuid_t pool;
+	char **skills; /* each between two bars */
+	int skill_count;
 };
 
 /* A lead that was routed by a statement under way. */
@@ -49,12 +99,22 @@ struct route_entry
 
 /* The member whose turn it is, having taken it; -1 when nobody is eligible. */
 extern int sh_route_pick(struct route_pool *pool);
-/* The pool of an organisation as this statement keeps it, NULL when it must be read. */
-extern struct route_pool *sh_route_kept(const pg_uuid_t *org);
+/*
+ * The pool of an organisation as this statement keeps it, the first one in order when id is NULL;
+ * NULL when there is none or the pools must be read.
+ */
+extern struct route_pool *sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id);
+/* A member got a lead by this pool or none: it counts towards capacity and quota in all others. */
+extern void sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member,
+						   const struct route_pool *by);
 /* Let a pool just read count on from what this transaction did and has not yet written. */
 extern void sh_route_carry(struct route_pool *pool);
 /* Carry, and keep a copy that is written at commit; the copy. */
-extern struct route_pool *sh_route_keep(struct route_pool *pool);
+extern struct route_pool *sh_route_keep(const struct route_pool *pool);
+/* The same reason as long as the transaction keeps anything. */
+extern const struct route_reason *sh_route_intern(const struct route_reason *reason);
+/* Grows whenever what a statement has read must be read anew. */
+extern uint64 sh_route_reading(void);
 extern void sh_route_note(const struct route_entry *entry);
 /* The entries that this (sub)transaction noted. */
 extern int sh_route_noted(struct route_entry **entries);
@@ -63,11 +123,24 @@ extern void sh_route_logged(int left);
 
 /* route_pool.c: reading and writing the tables */
 
-/* Read the active pool; with its row locked unless it is only looked at. In this context. */
-extern struct route_pool *sh_route_read(const pg_uuid_t *org, bool lock);
+/* The active pools without members, in order of their ids and locked unless only looked at. */
+extern struct route_pool *sh_route_read(const pg_uuid_t *org, bool lock, int *count);
+/* Read the members of a pool into the current context. */
+extern void sh_route_load(struct route_pool *pool);
 /* Write the state; also without a snapshot, before a commit. */
 extern void sh_route_write(const struct route_pool *pool);
 /* Entries that share one reason. */
 extern void sh_route_log(const struct route_entry *entries, int count);
-/* Why a pool gave a lead to nobody, or to somebody. */
+/* Why a lead went to nobody, or to somebody. */
 extern const char *sh_route_outcome(const struct route_reason *reason, bool assigned);
+
+/* route_rule.c: which pool, and who of it */
+
+/* The first rule that fits, NULL when none does; valid for this statement. */
+extern const struct route_rule *sh_route_rule(struct route_lead *lead);
+/* Say of each member whether the lead may go to it, and why not. */
+extern void sh_route_block(struct route_pool *pool, const struct route_rule *rule,
+						   const struct route_lead *lead);
+/* The owner of what is open at the lead's company, false when there is none that can work. */
+extern bool sh_route_sticky(const struct route_lead *lead, pg_uuid_t *member,
+							struct route_reason *reason);

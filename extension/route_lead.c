@@ -49,27 +49,196 @@ is_given(HeapTuple tuple, TupleDesc desc, const char *name)
 	return !heap_attisnull(tuple, column_of(desc, name), desc);
 }
 
-static struct route_pool *
-pool_of(const pg_uuid_t *org)
-{
-	struct route_pool *pool = sh_route_kept(org);
-
-	return pool ? pool : sh_route_keep(sh_route_read(org, true));
-}
-
-/* Take a turn for a lead. */
+/* What routing asks of a lead, from a row of crm.lead. */
 static void
-assign(struct route_pool *pool, const pg_uuid_t *lead, struct route_entry *out)
+read_lead(Oid relid, TupleDesc desc, HeapTuple tuple, struct route_lead *out)
 {
-	int picked = sh_route_pick(pool);
+	bool isnull;
+	Datum custom = heap_getattr(tuple, column_of(desc, "custom"), desc, &isnull);
+	JsonbValue *state = NULL;
 
 	memset(out, 0, sizeof(*out));
-	out->org = pool->org;
-	out->lead = *lead;
-	out->reason = pool->reason;
-	out->assigned = picked >= 0;
+	out->org = *DatumGetUUIDP(needed_value(tuple, desc, "org_id"));
+	out->lead = *DatumGetUUIDP(needed_value(tuple, desc, "lead_id"));
+	sh_score_row(relid, desc, tuple, &out->row);
+	if (!isnull && JB_ROOT_IS_OBJECT(DatumGetJsonbP(custom)))
+		state = getKeyJsonValueFromContainer(&DatumGetJsonbP(custom)->root, "state", 5, NULL);
+	if (state && state->type == jbvString)
+		out->state = pnstrdup(state->val.string.val, state->val.string.len);
+}
+
+/* The pool as this statement keeps it, read under the lock of all pools the first time. */
+static struct route_pool *
+pool_of(const pg_uuid_t *org, const pg_uuid_t *id)
+{
+	struct route_pool *pool = sh_route_kept(org, id);
+	struct route_pool copy;
+
+	if (!pool)
+	{
+		int count;
+		struct route_pool *pools = sh_route_read(org, true, &count);
+
+		for (int i = 0; i < count; i++)
+			(void) sh_route_keep(&pools[i]);
+		pool = sh_route_kept(org, id);
+	}
+	if (!pool || pool->loaded)
+		return pool;
+	copy = *pool;
+	sh_route_load(&copy);
+	return sh_route_keep(&copy);
+}
+
+/* The same for who only asks: nothing is locked and nothing kept. */
+static struct route_pool *
+pool_looked_at(const pg_uuid_t *org, const pg_uuid_t *id)
+{
+	int count;
+	struct route_pool *pools = sh_route_read(org, false, &count);
+	struct route_pool *found = NULL;
+
+	for (int i = 0; i < count; i++)
+		if (id ? memcmp(&pools[i].id, id, UUID_LEN) == 0 :
+				 !found || pools[i].position < found->position)
+			found = &pools[i];
+	if (found)
+	{
+		sh_route_load(found);
+		sh_route_carry(found);
+	}
+	return found;
+}
+
+/* The elements of an array, into the array under construction. */
+static void
+push_elements(JsonbParseState **state, Jsonb *array)
+{
+	JsonbIterator *it = JsonbIteratorInit(&array->root);
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	(void) JsonbIteratorNext(&it, &value, true);
+	while ((token = JsonbIteratorNext(&it, &value, true)) == WJB_ELEM)
+		pushJsonbValue(state, token, &value);
+}
+
+/* Who was thought of: owners at the same company if they could not get it, then the pool. */
+static Jsonb *
+candidates_of(const struct route_pool *pool, Jsonb *sticky)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	if (sticky)
+		push_elements(&state, sticky);
+	for (int i = 0; pool && i < pool->count; i++)
+	{
+		struct route_member *member = &pool->members[i];
+
+		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		sh_json_uuid(&state, "member_id", &member->member);
+		sh_json_bool(&state, "eligible", member->shown == NULL);
+		sh_json_string(&state, "reason", member->shown);
+		sh_json_number(&state, "weight", member->weight);
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+}
+
+static const char *
+why_chosen(enum route_method method)
+{
+	switch (method)
+	{
+		case ROUTE_LEAST_RECENTLY_ASSIGNED:
+			return "longest without a lead";
+		case ROUTE_LOAD_BALANCE:
+			return "most room";
+		default:
+			return "next in turn";
+	}
+}
+
+/* Whether the last reason says of every member what holds now; it will, afterwards. */
+static bool
+shows_the_same(struct route_pool *pool)
+{
+	bool same = true;
+
+	for (int i = 0; i < pool->count; i++)
+	{
+		struct route_member *member = &pool->members[i];
+		const char *now = member->excluded ? member->excluded : member->blocked;
+
+		same &= member->shown == now;
+		member->shown = now;
+	}
+	return same;
+}
+
+static const struct route_reason *
+reason_for(struct route_pool *pool, const struct route_rule *rule, Jsonb *sticky)
+{
+	struct route_reason *reason;
+
+	if (pool && shows_the_same(pool) && pool->reason && !sticky &&
+		strcmp(pool->reason->rule, rule ? rule->name : pool->name) == 0)
+		return pool->reason;
+	reason = palloc0(sizeof(*reason));
+	reason->rule = rule ? rule->name : pool ? pool->name : NULL;
+	reason->pooled = pool != NULL;
+	reason->chosen = "";
+	if (pool)
+	{
+		reason->pool = pool->id;
+		reason->chosen = why_chosen(pool->method);
+	}
+	reason->candidates = candidates_of(pool, sticky);
+	return reason;
+}
+
+/* Find who gets the lead, and take the turn; kept by this transaction unless it only looks. */
+static void
+assign(struct route_lead *lead, bool look, struct route_entry *out)
+{
+	const struct route_rule *rule;
+	struct route_reason sticky = { 0 };
+	struct route_pool *pool;
+	int picked = -1;
+
+	memset(out, 0, sizeof(*out));
+	out->org = lead->org;
+	out->lead = lead->lead;
+	out->assigned = sh_route_sticky(lead, &out->member, &sticky);
 	if (out->assigned)
-		out->member = pool->members[picked].member;
+	{
+		if (!look)
+			sh_route_given(&lead->org, &out->member, NULL);
+		out->reason = look ? memcpy(palloc(sizeof(sticky)), &sticky, sizeof(sticky)) :
+							 sh_route_intern(&sticky);
+		return;
+	}
+	rule = sh_route_rule(lead);
+	pool = (look ? pool_looked_at : pool_of)(&lead->org, rule ? &rule->pool : NULL);
+	if (pool)
+	{
+		sh_route_block(pool, rule, lead);
+		out->reason = reason_for(pool, rule, sticky.candidates);
+		picked = sh_route_pick(pool);
+	}
+	else
+		out->reason = reason_for(NULL, rule, sticky.candidates);
+	if (!look)
+		out->reason = sh_route_intern(out->reason);
+	if (pool)
+		pool->reason = sticky.candidates ? NULL : out->reason;
+	out->assigned = picked >= 0;
+	if (!out->assigned)
+		return;
+	out->member = pool->members[picked].member;
+	if (!look)
+		sh_route_given(&lead->org, &out->member, pool);
 }
 
 /* BEFORE INSERT, for each row: a lead without an owner gets the next one of the pool. */
@@ -77,6 +246,7 @@ Datum
 sh_lead_route(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	struct route_lead lead;
 	struct route_entry entry;
 	HeapTuple tuple;
 	TupleDesc desc;
@@ -91,9 +261,8 @@ sh_lead_route(PG_FUNCTION_ARGS)
 	desc = RelationGetDescr(trigger->tg_relation);
 	if (is_given(tuple, desc, "owner_id") || is_given(tuple, desc, "deleted_at"))
 		return PointerGetDatum(tuple);
-	assign(pool_of(DatumGetUUIDP(needed_value(tuple, desc, "org_id"))),
-		   DatumGetUUIDP(needed_value(tuple, desc, "lead_id")),
-		   &entry);
+	read_lead(RelationGetRelid(trigger->tg_relation), desc, tuple, &lead);
+	assign(&lead, false, &entry);
 	sh_route_note(&entry);
 	if (!entry.assigned)
 		return PointerGetDatum(tuple);
@@ -195,25 +364,34 @@ sh_lead_route_flush(PG_FUNCTION_ARGS)
 
 /* The lead, if the caller may see it; its row locked when it is going to be changed. */
 static bool
-find_lead(const pg_uuid_t *lead, bool lock, bool *converted)
+find_lead(const pg_uuid_t *id, bool lock, bool *converted, struct route_lead *lead)
 {
 	static const char looked_at[] =
-		"SELECT status = 'converted' FROM crm.lead"
+		"SELECT * FROM crm.lead"
 		" WHERE org_id = saleshub.org_id() AND lead_id = $1 AND deleted_at IS NULL";
 	static const char locked[] =
-		"SELECT status = 'converted' FROM crm.lead"
+		"SELECT * FROM crm.lead"
 		" WHERE org_id = saleshub.org_id() AND lead_id = $1 AND deleted_at IS NULL FOR UPDATE";
 	Oid types[1] = { UUIDOID };
-	Datum values[1] = { UUIDPGetDatum(lead) };
+	Datum values[1] = { UUIDPGetDatum(id) };
+	MemoryContext context = CurrentMemoryContext;
 	bool found;
-	bool isnull;
 
 	SPI_connect();
 	SPI_execute_plan(sh_plan(lock ? locked : looked_at, 1, types), values, NULL, false, 1);
 	found = SPI_processed > 0;
 	if (found)
-		*converted =
-			DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	{
+		HeapTuple row = SPI_tuptable->vals[0];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		char *status = SPI_getvalue(row, desc, column_of(desc, "status"));
+		MemoryContext before = MemoryContextSwitchTo(context);
+
+		*converted = status && strcmp(status, "converted") == 0;
+		/* The values of the lead point into the row. */
+		read_lead(InvalidOid, CreateTupleDescCopy(desc), heap_copytuple(row), lead);
+		MemoryContextSwitchTo(before);
+	}
 	SPI_finish();
 	return found;
 }
@@ -265,36 +443,39 @@ check_may_route(bool locked, bool converted)
 		ereport(ERROR, (errcode(SH_LEAD_CONVERTED), errmsg("a converted lead cannot be routed")));
 }
 
+static void
+missing(const pg_uuid_t *lead)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("lead %s not found",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(lead)))),
+			 errdetail_internal("{\"code\": \"not_found\"}")));
+}
+
 /*
  * crm.lead_route(id uuid, dry_run boolean) returns jsonb: give the lead to the next member of
- * the pool, whoever owns it now, or only say who would get it.
+ * its pool, whoever owns it now, or only say who would get it.
  */
 Datum
 sh_lead_route_call(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t *lead = PG_GETARG_UUID_P(0);
+	pg_uuid_t *id = PG_GETARG_UUID_P(0);
 	bool dry_run = PG_GETARG_BOOL(1);
+	struct route_lead lead;
 	struct route_entry entry;
 	struct route_entry *noted;
-	struct route_pool *pool;
 	bool converted = false;
 	pg_uuid_t org;
 
-	if (!sh_context_org(&org) || !find_lead(lead, false, &converted))
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("lead %s not found",
-						DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(lead)))),
-				 errdetail_internal("{\"code\": \"not_found\"}")));
+	if (!sh_context_org(&org) || !find_lead(id, false, &converted, &lead))
+		missing(id);
 	if (!dry_run)
 	{
 		sh_score_share_rules(&org);
-		check_may_route(find_lead(lead, true, &converted), converted);
+		check_may_route(find_lead(id, true, &converted, &lead), converted);
 	}
-	pool = dry_run ? sh_route_read(&org, false) : pool_of(&org);
-	if (dry_run)
-		sh_route_carry(pool);
-	assign(pool, lead, &entry);
+	assign(&lead, dry_run, &entry);
 	if (dry_run)
 		PG_RETURN_JSONB_P(answer(&entry));
 

@@ -7,6 +7,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "route.h"
 #include "saleshub.h"
@@ -15,45 +16,78 @@ const char *
 sh_route_outcome(const struct route_reason *reason, bool assigned)
 {
 	if (assigned)
-		return "next in turn";
-	return reason->rule ? "no eligible member" : "no active pool";
+		return reason->chosen;
+	if (!reason->rule)
+		return "no active pool";
+	return reason->pooled ? "no eligible member" : "the pool is not active";
 }
 
-/* The state row of the pool: false when the organisation has no active one. */
-static bool
-read_pool(struct route_pool *pool, struct route_reason *reason, bool lock, MemoryContext context)
+static enum route_method
+method_of(const char *name)
 {
-	static const char looked_at[] = "SELECT routing_pool_id, name, turn FROM crm.routing_pool"
-									" WHERE org_id OPERATOR(pg_catalog.=) $1 AND active"
-									" ORDER BY position, routing_pool_id LIMIT 1";
-	static const char locked[] = "SELECT routing_pool_id, name, turn FROM crm.routing_pool"
-								 " WHERE org_id OPERATOR(pg_catalog.=) $1 AND active"
-								 " ORDER BY position, routing_pool_id LIMIT 1 FOR NO KEY UPDATE";
-	Oid types[1] = { UUIDOID };
-	Datum values[1] = { UUIDPGetDatum(&pool->org) };
-	TupleDesc desc;
-	HeapTuple row;
+	if (strcmp(name, "least_recently_assigned") == 0)
+		return ROUTE_LEAST_RECENTLY_ASSIGNED;
+	if (strcmp(name, "load_balance") == 0)
+		return ROUTE_LOAD_BALANCE;
+	return ROUTE_WEIGHTED_ROUND_ROBIN;
+}
+
+static void
+read_pool(HeapTuple row, TupleDesc desc, MemoryContext context, struct route_pool *out)
+{
 	bool isnull;
 
+	out->id = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
+	out->name = MemoryContextStrdup(context, SPI_getvalue(row, desc, 2));
+	out->turn = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
+	out->position = DatumGetInt32(SPI_getbinval(row, desc, 4, &isnull));
+	out->method = method_of(SPI_getvalue(row, desc, 5));
+	out->next_open = DatumGetBool(SPI_getbinval(row, desc, 6, &isnull));
+}
+
+/*
+ * All pools are locked at once and in one order: sessions that use several of them in different
+ * orders then wait for each other and never crosswise.
+ */
+struct route_pool *
+sh_route_read(const pg_uuid_t *org, bool lock, int *count)
+{
+#define POOL_SQL                                                                                   \
+	"SELECT routing_pool_id, name, turn, position, method,"                                        \
+	" outside_hours OPERATOR(pg_catalog.=) 'next_open' FROM crm.routing_pool"                      \
+	" WHERE org_id OPERATOR(pg_catalog.=) $1 AND active ORDER BY routing_pool_id"
+	static const char looked_at[] = POOL_SQL;
+	static const char locked[] = POOL_SQL " FOR NO KEY UPDATE";
+	Oid types[1] = { UUIDOID };
+	Datum values[1] = { UUIDPGetDatum(org) };
+	MemoryContext context = CurrentMemoryContext;
+	struct sh_identity identity;
+	struct route_pool *pools;
+
+	sh_owner_enter(&identity);
+	SPI_connect();
 	/* Twice: the pool waited for may have been switched off meanwhile, and another be on. */
 	for (int i = 0; i < 2; i++)
 	{
-		SPI_execute_plan(sh_plan(lock ? locked : looked_at, 1, types), values, NULL, false, 1);
+		SPI_execute_plan(sh_plan(lock ? locked : looked_at, 1, types), values, NULL, false, 0);
 		if (SPI_processed > 0 || !lock)
 			break;
 	}
-	if (SPI_processed == 0)
-		return false;
-	desc = SPI_tuptable->tupdesc;
-	row = SPI_tuptable->vals[0];
-	reason->pool = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
-	reason->rule = MemoryContextStrdup(context, SPI_getvalue(row, desc, 2));
-	pool->turn = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
-	return true;
+	*count = (int) SPI_processed;
+	pools = MemoryContextAllocZero(context, Max(*count, 1) * sizeof(*pools));
+	for (int i = 0; i < *count; i++)
+	{
+		pools[i].org = *org;
+		pools[i].members = MemoryContextAllocZero(context, sizeof(*pools[i].members));
+		read_pool(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, context, &pools[i]);
+	}
+	SPI_finish();
+	sh_owner_leave(&identity);
+	return pools;
 }
 
 static const char *
-why_excluded(bool employed, const char *role, bool in_pool, int weight)
+why_excluded(bool employed, const char *role, bool in_pool, bool absent, int weight)
 {
 	if (!employed)
 		return "member is not active";
@@ -61,103 +95,95 @@ why_excluded(bool employed, const char *role, bool in_pool, int weight)
 		return "member may only read";
 	if (!in_pool)
 		return "paused in the pool";
+	if (absent)
+		return "absent";
 	return weight > 0 ? NULL : "weight is zero";
 }
 
-static void
-read_member(HeapTuple row, TupleDesc desc, struct route_member *out)
+static bool
+true_at(HeapTuple row, TupleDesc desc, int column)
 {
 	bool isnull;
-	bool in_pool = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
-	bool employed = DatumGetBool(SPI_getbinval(row, desc, 6, &isnull));
+	Datum value = SPI_getbinval(row, desc, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static int64
+number_at(HeapTuple row, TupleDesc desc, int column, int64 missing)
+{
+	bool isnull;
+	Datum value = SPI_getbinval(row, desc, column, &isnull);
+
+	return isnull ? missing : DatumGetInt64(value);
+}
+
+/* The columns of saleshub.routing_members. */
+static void
+read_member(HeapTuple row, TupleDesc desc, MemoryContext context, struct route_member *out)
+{
+	bool isnull;
+	char *skills = SPI_getvalue(row, desc, 10);
 
 	out->member = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
 	out->weight = DatumGetInt32(SPI_getbinval(row, desc, 2, &isnull));
-	out->current = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
-	out->last_turn = DatumGetInt64(SPI_getbinval(row, desc, 4, &isnull));
-	out->excluded = why_excluded(employed, SPI_getvalue(row, desc, 7), in_pool, out->weight);
-	out->assigned = false;
+	out->current = number_at(row, desc, 3, 0);
+	out->last_turn = number_at(row, desc, 4, 0);
+	out->last_at = number_at(row, desc, 5, 0);
+	out->excluded = why_excluded(true_at(row, desc, 7),
+								 SPI_getvalue(row, desc, 8),
+								 true_at(row, desc, 6),
+								 true_at(row, desc, 9),
+								 out->weight);
+	out->skills = skills ? MemoryContextStrdup(context, skills) : NULL;
+	out->territorial = true_at(row, desc, 11);
+	out->capacity = number_at(row, desc, 12, -1);
+	out->load = number_at(row, desc, 13, 0);
+	out->quota = number_at(row, desc, 14, -1);
+	out->today = number_at(row, desc, 15, 0);
+	out->opens_at = number_at(row, desc, 16, 0);
 	/* Who comes back starts from zero: absence earns no leads. */
 	out->dirty = out->excluded && out->current != 0;
 	if (out->dirty)
 		out->current = 0;
 }
 
-static void
-read_members(struct route_pool *pool, const pg_uuid_t *id, MemoryContext context)
+void
+sh_route_load(struct route_pool *pool)
 {
-	static const char sql[] =
-		"SELECT p.member_id, p.weight, p.current, p.last_turn, p.active,"
-		" m.active AND m.deleted_at IS NULL, m.role::pg_catalog.text"
-		" FROM crm.routing_pool_member AS p JOIN crm.member AS m"
-		" ON m.org_id OPERATOR(pg_catalog.=) p.org_id"
-		" AND m.member_id OPERATOR(pg_catalog.=) p.member_id"
-		" WHERE p.org_id OPERATOR(pg_catalog.=) $1 AND p.routing_pool_id OPERATOR(pg_catalog.=) $2"
-		" ORDER BY p.member_id";
+	static const char sql[] = "SELECT * FROM saleshub.routing_members($1, $2)";
 	Oid types[2] = { UUIDOID, UUIDOID };
-	Datum values[2] = { UUIDPGetDatum(&pool->org), UUIDPGetDatum(id) };
+	Datum values[2] = { UUIDPGetDatum(&pool->org), UUIDPGetDatum(&pool->id) };
+	MemoryContext context = CurrentMemoryContext;
+	struct sh_identity identity;
 
+	sh_owner_enter(&identity);
+	SPI_connect();
 	/* A new snapshot: it sees what the last holder of the pool's lock wrote. */
 	SPI_execute_plan(sh_plan(sql, 2, types), values, NULL, false, 0);
+	pool->count = 0;
 	pool->members = MemoryContextAllocZero(context, Max(SPI_processed, 1) * sizeof(*pool->members));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		struct route_member *member = &pool->members[pool->count++];
 
-		read_member(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, member);
+		read_member(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, context, member);
 		pool->dirty |= member->dirty;
 	}
-}
-
-static Jsonb *
-candidates_of(const struct route_pool *pool)
-{
-	JsonbParseState *state = NULL;
-
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	for (int i = 0; i < pool->count; i++)
-	{
-		const struct route_member *member = &pool->members[i];
-
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		sh_json_uuid(&state, "member_id", &member->member);
-		sh_json_bool(&state, "eligible", member->excluded == NULL);
-		sh_json_string(&state, "reason", member->excluded);
-		sh_json_number(&state, "weight", member->weight);
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
-}
-
-struct route_pool *
-sh_route_read(const pg_uuid_t *org, bool lock)
-{
-	MemoryContext context = CurrentMemoryContext;
-	struct route_pool *pool = palloc0(sizeof(*pool));
-	struct route_reason *reason = palloc0(sizeof(*reason));
-	struct sh_identity identity;
-
-	pool->org = *org;
-	pool->reason = reason;
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (read_pool(pool, reason, lock, context))
-		read_members(pool, &reason->pool, context);
 	SPI_finish();
 	sh_owner_leave(&identity);
-	reason->candidates = candidates_of(pool);
-	return pool;
+	pool->loaded = true;
 }
 
-/* Arrays of the changed members' values: id, current, last turn, whether a lead came. */
+/* Arrays of the changed members' values: id, current, last turn, when and whether a lead came. */
 static void
 changed_members(const struct route_pool *pool, Datum *out)
 {
 	int size = Max(pool->count, 1);
-	Datum *columns[4];
+	Datum *columns[5];
 	int n = 0;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		columns[i] = palloc(size * sizeof(Datum));
 	for (int i = 0; i < pool->count; i++)
 	{
@@ -169,6 +195,7 @@ changed_members(const struct route_pool *pool, Datum *out)
 		columns[1][n] = Int64GetDatum(member->current);
 		columns[2][n] = Int64GetDatum(member->last_turn);
 		columns[3][n] = BoolGetDatum(member->assigned);
+		columns[4][n] = TimestampTzGetDatum(member->last_at);
 		n++;
 	}
 	out[0] =
@@ -178,6 +205,8 @@ changed_members(const struct route_pool *pool, Datum *out)
 	out[2] = PointerGetDatum(
 		construct_array(columns[2], n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	out[3] = PointerGetDatum(construct_array(columns[3], n, BOOLOID, 1, true, TYPALIGN_CHAR));
+	out[4] = PointerGetDatum(
+		construct_array(columns[4], n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 void
@@ -186,17 +215,18 @@ sh_route_write(const struct route_pool *pool)
 	static const char sql[] =
 		"WITH member AS (UPDATE crm.routing_pool_member AS p"
 		" SET current = u.current, last_turn = u.last_turn, last_assigned_at ="
-		" CASE WHEN u.assigned THEN pg_catalog.now() ELSE p.last_assigned_at END"
+		" CASE WHEN u.assigned THEN u.last_at ELSE p.last_assigned_at END"
 		" FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
-		" pg_catalog.unnest($7)) AS u (member_id, current, last_turn, assigned)"
+		" pg_catalog.unnest($7), pg_catalog.unnest($8))"
+		" AS u (member_id, current, last_turn, assigned, last_at)"
 		" WHERE p.org_id OPERATOR(pg_catalog.=) $1 AND p.routing_pool_id OPERATOR(pg_catalog.=) $2"
 		" AND p.member_id OPERATOR(pg_catalog.=) u.member_id)"
 		" UPDATE crm.routing_pool SET turn = $3"
 		" WHERE org_id OPERATOR(pg_catalog.=) $1 AND routing_pool_id OPERATOR(pg_catalog.=) $2";
-	Oid types[7] = { UUIDOID,	   UUIDOID,		 INT8OID,	  UUIDARRAYOID,
-					 INT8ARRAYOID, INT8ARRAYOID, BOOLARRAYOID };
-	Datum values[7] = { UUIDPGetDatum(&pool->org),
-						UUIDPGetDatum(&pool->reason->pool),
+	Oid types[8] = { UUIDOID,	   UUIDOID,		 INT8OID,	   UUIDARRAYOID,
+					 INT8ARRAYOID, INT8ARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID };
+	Datum values[8] = { UUIDPGetDatum(&pool->org),
+						UUIDPGetDatum(&pool->id),
 						Int64GetDatum(pool->turn) };
 	struct sh_identity identity;
 
@@ -204,7 +234,7 @@ sh_route_write(const struct route_pool *pool)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	sh_owner_enter(&identity);
 	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, 7, types), values, NULL, false, 0) != SPI_OK_UPDATE)
+	if (SPI_execute_plan(sh_plan(sql, 8, types), values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write the state of a pool");
 	SPI_finish();
 	sh_owner_leave(&identity);
@@ -237,7 +267,7 @@ sh_route_log(const struct route_entry *entries, int count)
 	}
 	values[0] = UUIDPGetDatum(&entries[0].org);
 	values[1] = UUIDPGetDatum(&reason->pool);
-	if (!reason->rule)
+	if (!reason->pooled)
 		nulls[1] = 'n';
 	values[2] =
 		PointerGetDatum(construct_array(leads, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));

@@ -347,6 +347,12 @@ read_row(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols,
 		out->values[i] = heap_getattr(tuple, cols->fields[i], desc, &out->nulls[i]);
 }
 
+void
+sh_score_row(Oid relid, TupleDesc desc, HeapTuple tuple, struct predicate_row *out)
+{
+	read_row(tuple, desc, columns_of(relid, desc), out);
+}
+
 static void
 score_tuple(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols, struct score *out)
 {

@@ -1,6 +1,8 @@
 /* Scoring: the rules of an organisation and what they say of one lead. */
 #pragma once
 
+#include "access/htup.h"
+#include "access/tupdesc.h"
 #include "predicate.h"
 #include "utils/uuid.h"
 
@@ -30,6 +32,9 @@ struct score
 
 /* Pure arithmetic; in the current memory context. */
 extern void sh_score(const struct score_rules *rules, struct predicate_row *row, struct score *out);
+
+/* The values of a row of crm.lead; relid InvalidOid when the row type has no relation. */
+extern void sh_score_row(Oid relid, TupleDesc desc, HeapTuple tuple, struct predicate_row *out);
 
 /* Why scores are being written, for the history; NULL: the lead itself was written. */
 extern const char *sh_score_cause;

@@ -3,7 +3,7 @@
 CREATE FUNCTION saleshub.lead_route() RETURNS trigger
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_lead_route';
 COMMENT ON FUNCTION saleshub.lead_route() IS
-    'Trigger: a new lead without an owner gets the next member of the active pool';
+    'Trigger: a new lead without an owner gets the owner at its company or the next member of its pool';
 
 CREATE FUNCTION saleshub.lead_route_flush() RETURNS trigger
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_lead_route_flush';
@@ -14,7 +14,7 @@ CREATE FUNCTION crm.lead_route(id uuid, dry_run boolean DEFAULT false) RETURNS j
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS 'MODULE_PATHNAME', 'sh_lead_route_call';
 COMMENT ON FUNCTION crm.lead_route(uuid, boolean) IS
-    'Gives a lead to the next member of the active pool, whoever owns it now, and says why; with dry_run only says who would get it';
+    'Gives a lead to the owner at its company or the next member of its pool, whoever owns it now, and says why; with dry_run only says who would get it, and why not the others';
 
 CREATE FUNCTION saleshub.routing_check() RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
@@ -65,22 +65,103 @@ CREATE FUNCTION crm.routing_rules_get() RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    RETURN jsonb_build_object('pools', coalesce((
+    RETURN jsonb_build_object('pools', saleshub.routing_pools_json(NULL), 'rules', coalesce((
         SELECT jsonb_agg(jsonb_build_object(
-                   'id', p.routing_pool_id, 'name', p.name, 'active', p.active,
-                   'is_default', p.is_default,
-                   'members', coalesce((
-                       SELECT jsonb_agg(jsonb_build_object(
-                                  'member_id', m.member_id, 'weight', m.weight, 'active', m.active,
-                                  'last_assigned_at', saleshub.utc(m.last_assigned_at)) ORDER BY m.member_id)
-                         FROM crm.routing_pool_member AS m
-                        WHERE m.org_id = p.org_id AND m.routing_pool_id = p.routing_pool_id), '[]'))
-                   ORDER BY p.position, p.routing_pool_id)
-          FROM crm.routing_pool AS p
-         WHERE p.org_id = saleshub.org_id()), '[]'));
+                   'id', r.routing_rule_id, 'name', r.name, 'predicate', r.predicate,
+                   'pool_id', r.routing_pool_id, 'skills', to_jsonb(r.skills), 'active', r.active)
+                   ORDER BY r.position, r.routing_rule_id)
+          FROM crm.routing_rule AS r
+         WHERE r.org_id = saleshub.org_id()), '[]'));
 END
 $$;
-COMMENT ON FUNCTION crm.routing_rules_get() IS 'The pools in their order, with their members';
+COMMENT ON FUNCTION crm.routing_rules_get() IS
+    'The routing rules in their order, and the pools with their members';
+
+CREATE FUNCTION saleshub.routing_rules_schema() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '{
+    "type": "object", "additionalProperties": false, "required": ["rules"],
+    "properties": {"rules": {"type": "array", "maxItems": 200, "items": {
+        "type": "object", "additionalProperties": false,
+        "required": ["name", "predicate", "pool_id"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "name": {"type": "string", "minLength": 1, "maxLength": 200},
+            "predicate": {"type": "object"},
+            "pool_id": {"type": "string", "format": "uuid"},
+            "skills": {"type": "array", "maxItems": 20,
+                       "items": {"type": "string", "minLength": 1, "maxLength": 100}},
+            "active": {"type": "boolean"}}}}}}'::jsonb;
+COMMENT ON FUNCTION saleshub.routing_rules_schema() IS 'JSON Schema of the body of crm.routing_rules_put';
+
+CREATE FUNCTION saleshub.routing_rules_check(body jsonb) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    faults jsonb := saleshub.schema_errors(saleshub.routing_rules_schema(), body, '');
+    rule jsonb;
+    n bigint;
+BEGIN
+    FOR rule, n IN
+        SELECT e, i - 1 FROM jsonb_array_elements(CASE WHEN jsonb_typeof(body -> 'rules') = 'array'
+                                                       THEN body -> 'rules' ELSE '[]' END)
+                             WITH ORDINALITY AS r (e, i)
+         WHERE jsonb_typeof(e) = 'object'
+    LOOP
+        IF rule ? 'id' AND NOT EXISTS (
+            SELECT FROM crm.routing_rule AS r
+             WHERE r.org_id = saleshub.org_id() AND r.routing_rule_id::text = lower(rule ->> 'id')) THEN
+            faults := faults || saleshub.fault(format('/rules/%s/id', n), 'not_found', 'names no rule');
+        END IF;
+        IF rule ? 'pool_id' AND NOT EXISTS (
+            SELECT FROM crm.routing_pool AS p
+             WHERE p.org_id = saleshub.org_id()
+               AND p.routing_pool_id::text = lower(rule ->> 'pool_id')) THEN
+            faults := faults || saleshub.fault(format('/rules/%s/pool_id', n), 'not_found',
+                                               'names no pool');
+        END IF;
+        IF jsonb_typeof(rule -> 'predicate') = 'object' THEN
+            faults := faults || coalesce((
+                SELECT jsonb_agg(e || jsonb_build_object(
+                           'pointer', format('/rules/%s/predicate%s', n, e ->> 'pointer')))
+                  FROM jsonb_array_elements(saleshub.score_predicate_errors(rule -> 'predicate')) AS e),
+                '[]');
+        END IF;
+    END LOOP;
+    IF faults <> '[]' THEN
+        PERFORM saleshub.raise('22023', 'the routing rules are not valid',
+            jsonb_build_object('code', 'invalid_body', 'errors', faults));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION saleshub.routing_rules_check(jsonb) IS
+    'Raises 22023 with every fault of a list of routing rules';
+
+CREATE FUNCTION crm.routing_rules_put(body jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.routing_rules_check(body);
+    DELETE FROM crm.routing_rule AS r
+     WHERE r.org_id = saleshub.org_id()
+       AND NOT EXISTS (SELECT FROM jsonb_array_elements(body -> 'rules') AS e
+                        WHERE lower(e ->> 'id') = r.routing_rule_id::text);
+    INSERT INTO crm.routing_rule AS r
+           (org_id, routing_rule_id, name, predicate, routing_pool_id, skills, position, active)
+    SELECT saleshub.org_id(), coalesce((e ->> 'id')::uuid, crm.uuid_v7()), btrim(e ->> 'name'),
+           e -> 'predicate', (e ->> 'pool_id')::uuid,
+           ARRAY(SELECT jsonb_array_elements_text(coalesce(e -> 'skills', '[]'))), i,
+           coalesce((e ->> 'active')::boolean, true)
+      FROM jsonb_array_elements(body -> 'rules') WITH ORDINALITY AS x (e, i)
+    ON CONFLICT (org_id, routing_rule_id) DO UPDATE
+       SET name = excluded.name, predicate = excluded.predicate,
+           routing_pool_id = excluded.routing_pool_id, skills = excluded.skills,
+           position = excluded.position, active = excluded.active;
+    RETURN crm.routing_rules_get();
+END
+$$;
+COMMENT ON FUNCTION crm.routing_rules_put(jsonb) IS
+    'Replaces the routing rules by those of body.rules, in that order: known ids are changed, others added, missing ones removed';
 
 CREATE FUNCTION crm.pool_member_add(pool uuid, member uuid, weight integer DEFAULT 1) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
@@ -137,7 +218,32 @@ BEGIN
     PERFORM saleshub.route('POST /v1/leads/{id}/route', 'crm.lead_route(uuid, boolean)',
         'Give a lead to the next member, or say who would get it', 'leads', idempotent => true);
     PERFORM saleshub.route('GET /v1/routing/rules', 'crm.routing_rules_get()',
+        'List the routing rules and pools', 'routing');
+    PERFORM saleshub.route('PUT /v1/routing/rules', 'crm.routing_rules_put(jsonb)',
+        'Replace the routing rules', 'routing', role => 'manager',
+        args => jsonb_build_object('body', saleshub.routing_rules_schema()));
+    PERFORM saleshub.route('GET /v1/routing/pools', 'crm.routing_pool_list()',
         'List the routing pools', 'routing');
+    PERFORM saleshub.route('POST /v1/routing/pools', 'crm.routing_pool_create(jsonb)',
+        'Create a routing pool', 'routing', role => 'manager', success => 201, idempotent => true,
+        args => jsonb_build_object('body', saleshub.routing_pool_schema('["name"]')));
+    PERFORM saleshub.route('GET /v1/routing/pools/{id}', 'crm.routing_pool_get(uuid)',
+        'Read a routing pool', 'routing');
+    PERFORM saleshub.route('PATCH /v1/routing/pools/{id}', 'crm.routing_pool_update(uuid, jsonb)',
+        'Change a routing pool', 'routing', role => 'manager',
+        args => jsonb_build_object('patch', saleshub.routing_pool_schema('[]')));
+    PERFORM saleshub.route('DELETE /v1/routing/pools/{id}', 'crm.routing_pool_delete(uuid)',
+        'Remove a routing pool', 'routing', role => 'manager', success => 204);
+    PERFORM saleshub.route('GET /v1/routing/members', 'crm.routing_members_get()',
+        'List what members can take', 'routing');
+    PERFORM saleshub.route('PUT /v1/routing/members/{id}', 'crm.routing_member_put(uuid, jsonb)',
+        'Set what a member can take', 'routing', role => 'manager',
+        args => jsonb_build_object('body', saleshub.routing_member_schema()));
+    PERFORM saleshub.route('GET /v1/routing/calendars', 'crm.routing_calendars_get()',
+        'List the calendars of working hours', 'routing');
+    PERFORM saleshub.route('PUT /v1/routing/calendars', 'crm.routing_calendars_put(jsonb)',
+        'Replace the calendars of working hours', 'routing', role => 'manager',
+        args => jsonb_build_object('body', saleshub.routing_calendars_schema()));
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_routing() IS 'Registers the routes of routing';

@@ -28,7 +28,8 @@ DECLARE
         'merge_apply', 'merge_carry', 'merge_docs',
         'merge_move', 'merge_relink', 'merge_take_back', 'merge_unbin', 'merge_unlink',
         'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write',
-        'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock'];
+        'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock',
+        'routing_members', 'routing_territories', 'routing_sticky'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

@@ -18,6 +18,21 @@ COMMENT ON TABLE crm.routing_pool IS
 COMMENT ON COLUMN crm.routing_pool.is_default IS 'The pool that new reps and managers join.';
 COMMENT ON COLUMN crm.routing_pool.turn IS 'Number of leads the pool has given out.';
 
+ALTER TABLE crm.routing_pool
+    ADD COLUMN IF NOT EXISTS method text NOT NULL DEFAULT 'weighted_round_robin'
+        CONSTRAINT routing_pool_method_check CHECK (method IN (
+            'weighted_round_robin', 'least_recently_assigned', 'load_balance')),
+    ADD COLUMN IF NOT EXISTS outside_hours text NOT NULL DEFAULT 'skip'
+        CONSTRAINT routing_pool_outside_hours_check CHECK (outside_hours IN ('skip', 'next_open')),
+    ADD COLUMN IF NOT EXISTS routing_calendar_id uuid;
+
+COMMENT ON COLUMN crm.routing_pool.method IS
+    'weighted_round_robin: exact shares by weight; least_recently_assigned: who waits longest; load_balance: who has most room below the capacity.';
+COMMENT ON COLUMN crm.routing_pool.outside_hours IS
+    'skip: members outside their working hours get nothing; next_open: when nobody works, who will work first gets it.';
+COMMENT ON COLUMN crm.routing_pool.routing_calendar_id IS
+    'Working hours of members who have none of their own, in their own time zone unless it names one.';
+
 CREATE UNIQUE INDEX IF NOT EXISTS routing_pool_name_key ON crm.routing_pool (org_id, lower(name));
 CREATE UNIQUE INDEX IF NOT EXISTS routing_pool_default_key ON crm.routing_pool (org_id)
     WHERE is_default;
@@ -47,7 +62,9 @@ CREATE INDEX IF NOT EXISTS routing_pool_member_member_idx
     ON crm.routing_pool_member (org_id, member_id);
 
 CREATE OR REPLACE TRIGGER routing_pool_10_check
-    BEFORE INSERT OR DELETE OR UPDATE OF name, is_default, active, position ON crm.routing_pool
+    BEFORE INSERT OR DELETE
+        OR UPDATE OF name, is_default, active, position, method, outside_hours, routing_calendar_id
+    ON crm.routing_pool
     FOR EACH ROW EXECUTE FUNCTION saleshub.routing_check();
 CREATE OR REPLACE TRIGGER routing_pool_member_10_check
     BEFORE INSERT OR DELETE OR UPDATE OF weight, active ON crm.routing_pool_member
@@ -58,8 +75,10 @@ CREATE OR REPLACE TRIGGER routing_pool_member_20_return
 
 -- Whose turn it is, nobody sets by hand.
 SELECT saleshub.protect('crm.routing_pool', 'SELECT, DELETE');
-GRANT INSERT (org_id, routing_pool_id, name, is_default, active, position),
-      UPDATE (name, is_default, active, position) ON crm.routing_pool TO saleshub_user;
+GRANT INSERT (org_id, routing_pool_id, name, is_default, active, position, method, outside_hours,
+              routing_calendar_id),
+      UPDATE (name, is_default, active, position, method, outside_hours, routing_calendar_id)
+   ON crm.routing_pool TO saleshub_user;
 SELECT saleshub.protect('crm.routing_pool_member', 'SELECT, DELETE');
 GRANT INSERT (org_id, routing_pool_id, member_id, weight, active), UPDATE (weight, active)
    ON crm.routing_pool_member TO saleshub_user;
@@ -86,6 +105,14 @@ CREATE INDEX IF NOT EXISTS assignment_log_lead_idx
 
 SELECT saleshub.protect('crm.assignment_log', 'SELECT');
 
+-- For the quota of a day.
+CREATE INDEX IF NOT EXISTS assignment_log_member_idx
+    ON crm.assignment_log (org_id, member_id, at) WHERE member_id IS NOT NULL;
+
+-- For the load of a member.
+CREATE INDEX IF NOT EXISTS lead_open_owner_idx ON crm.lead (org_id, owner_id)
+    WHERE deleted_at IS NULL AND status IN ('new', 'working', 'nurturing', 'qualified');
+
 CREATE OR REPLACE TRIGGER lead_30_route
     BEFORE INSERT ON crm.lead
     FOR EACH ROW EXECUTE FUNCTION saleshub.lead_route();
@@ -101,3 +128,152 @@ CREATE OR REPLACE TRIGGER member_60_join_pool_later
     AFTER UPDATE OF role ON crm.member
     FOR EACH ROW WHEN (NEW.role IN ('rep', 'manager') AND OLD.role NOT IN ('rep', 'manager'))
     EXECUTE FUNCTION saleshub.member_join_pool();
+
+CREATE TABLE IF NOT EXISTS crm.routing_calendar (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    routing_calendar_id uuid NOT NULL DEFAULT crm.uuid_v7(),
+    name text NOT NULL,
+    timezone text,
+    hours jsonb NOT NULL,
+    holidays date[] NOT NULL DEFAULT '{}',
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by uuid,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    updated_by uuid,
+    PRIMARY KEY (org_id, routing_calendar_id),
+    CONSTRAINT routing_calendar_name_given CHECK (btrim(name) <> '' AND length(name) <= 200),
+    CONSTRAINT routing_calendar_hours_check CHECK (jsonb_typeof(hours) = 'array'),
+    CONSTRAINT routing_calendar_holidays_check CHECK (array_position(holidays, NULL) IS NULL)
+);
+
+COMMENT ON TABLE crm.routing_calendar IS 'Working hours: weekly spans of local time, and holidays.';
+COMMENT ON COLUMN crm.routing_calendar.timezone IS
+    'IANA name; NULL: the time zone of the member whose hours are asked for.';
+COMMENT ON COLUMN crm.routing_calendar.hours IS
+    'Array of {"day": 1 (Monday) to 7, "from": "09:00", "to": "17:30"}; "to" may be "24:00".';
+
+CREATE OR REPLACE TRIGGER routing_calendar_10_check
+    BEFORE INSERT OR UPDATE ON crm.routing_calendar
+    FOR EACH ROW EXECUTE FUNCTION saleshub.routing_calendar_check();
+CREATE OR REPLACE TRIGGER routing_calendar_11_check
+    BEFORE INSERT OR UPDATE OR DELETE ON crm.routing_calendar
+    FOR EACH ROW EXECUTE FUNCTION saleshub.routing_check();
+SELECT saleshub.protect('crm.routing_calendar', 'SELECT, INSERT, UPDATE, DELETE');
+SELECT saleshub.capture_on('crm.routing_calendar', 'routing_calendar', 'routing_calendar_id');
+
+CREATE TABLE IF NOT EXISTS crm.routing_rule (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    routing_rule_id uuid NOT NULL DEFAULT crm.uuid_v7(),
+    name text NOT NULL,
+    predicate jsonb NOT NULL,
+    routing_pool_id uuid NOT NULL,
+    skills text[] NOT NULL DEFAULT '{}',
+    position integer NOT NULL DEFAULT 0,
+    active boolean NOT NULL DEFAULT true,
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by uuid,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    updated_by uuid,
+    PRIMARY KEY (org_id, routing_rule_id),
+    CONSTRAINT routing_rule_name_given CHECK (btrim(name) <> '' AND length(name) <= 200)
+);
+
+COMMENT ON TABLE crm.routing_rule IS
+    'Which pool gets a lead: the first active rule by position whose predicate holds; when none does, the first active pool.';
+COMMENT ON COLUMN crm.routing_rule.predicate IS
+    'When the rule holds: {field, op, value}, {and: []}, {or: []} or {not: {}} over the columns of a lead.';
+COMMENT ON COLUMN crm.routing_rule.skills IS 'What a member must know to get the lead.';
+
+CREATE INDEX IF NOT EXISTS routing_rule_position_idx
+    ON crm.routing_rule (org_id, position, routing_rule_id);
+CREATE INDEX IF NOT EXISTS routing_rule_pool_idx ON crm.routing_rule (org_id, routing_pool_id);
+
+CREATE OR REPLACE TRIGGER routing_rule_10_check
+    BEFORE INSERT OR UPDATE OR DELETE ON crm.routing_rule
+    FOR EACH ROW EXECUTE FUNCTION saleshub.routing_check();
+CREATE OR REPLACE TRIGGER routing_rule_11_check
+    BEFORE INSERT OR UPDATE ON crm.routing_rule
+    FOR EACH ROW EXECUTE FUNCTION saleshub.routing_rule_check();
+SELECT saleshub.protect('crm.routing_rule', 'SELECT, INSERT, UPDATE, DELETE');
+SELECT saleshub.capture_on('crm.routing_rule', 'routing_rule', 'routing_rule_id');
+
+CREATE TABLE IF NOT EXISTS crm.routing_member (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    member_id uuid NOT NULL,
+    skills text[] NOT NULL DEFAULT '{}',
+    capacity integer,
+    daily_quota integer,
+    routing_calendar_id uuid,
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by uuid,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    updated_by uuid,
+    PRIMARY KEY (org_id, member_id),
+    CONSTRAINT routing_member_capacity_check CHECK (capacity BETWEEN 0 AND 100000),
+    CONSTRAINT routing_member_daily_quota_check CHECK (daily_quota BETWEEN 0 AND 100000)
+);
+
+COMMENT ON TABLE crm.routing_member IS 'What a member can take, in every pool.';
+COMMENT ON COLUMN crm.routing_member.capacity IS 'Open leads at most; NULL: no limit.';
+COMMENT ON COLUMN crm.routing_member.daily_quota IS
+    'Leads given by routing at most, per day of the member''s time zone; NULL: no limit.';
+COMMENT ON COLUMN crm.routing_member.routing_calendar_id IS
+    'Working hours; NULL: those of the pool, else always.';
+
+CREATE OR REPLACE TRIGGER routing_member_10_check
+    BEFORE INSERT OR UPDATE OR DELETE ON crm.routing_member
+    FOR EACH ROW EXECUTE FUNCTION saleshub.routing_check();
+CREATE OR REPLACE TRIGGER routing_member_11_check
+    BEFORE INSERT OR UPDATE ON crm.routing_member
+    FOR EACH ROW EXECUTE FUNCTION saleshub.routing_member_check();
+SELECT saleshub.protect('crm.routing_member', 'SELECT, INSERT, UPDATE, DELETE');
+SELECT saleshub.capture_on('crm.routing_member', 'routing_member', 'member_id');
+
+CREATE TABLE IF NOT EXISTS crm.routing_territory (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    routing_territory_id uuid NOT NULL DEFAULT crm.uuid_v7(),
+    member_id uuid NOT NULL,
+    country text NOT NULL,
+    state text,
+    city text,
+    PRIMARY KEY (org_id, routing_territory_id),
+    CONSTRAINT routing_territory_country_check CHECK (country ~ '^[A-Z]{2}$')
+);
+
+COMMENT ON TABLE crm.routing_territory IS
+    'Places a member serves: a country, a state of it, a city of either. Who has none serves every place.';
+COMMENT ON COLUMN crm.routing_territory.state IS
+    'NULL: all. A lead is in the state that its custom field "state" names, or in which a territory has its city.';
+
+CREATE UNIQUE INDEX IF NOT EXISTS routing_territory_key ON crm.routing_territory
+    (org_id, member_id, country, lower(coalesce(state, '')), lower(coalesce(city, '')));
+CREATE INDEX IF NOT EXISTS routing_territory_city_idx
+    ON crm.routing_territory (org_id, country, lower(city)) WHERE city IS NOT NULL;
+
+CREATE OR REPLACE TRIGGER routing_territory_10_check
+    BEFORE INSERT OR UPDATE OR DELETE ON crm.routing_territory
+    FOR EACH ROW EXECUTE FUNCTION saleshub.routing_check();
+SELECT saleshub.protect('crm.routing_territory', 'SELECT, INSERT, DELETE');
+
+CREATE TABLE IF NOT EXISTS crm.absence (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    absence_id uuid NOT NULL DEFAULT crm.uuid_v7(),
+    member_id uuid NOT NULL,
+    starts_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL,
+    note text,
+    PRIMARY KEY (org_id, absence_id),
+    CONSTRAINT absence_order_check CHECK (starts_at < ends_at)
+);
+
+COMMENT ON TABLE crm.absence IS 'When a member is away and is given no leads; the end is not part of it.';
+
+CREATE INDEX IF NOT EXISTS absence_member_idx ON crm.absence (org_id, member_id, ends_at);
+
+CREATE OR REPLACE TRIGGER absence_10_check
+    BEFORE INSERT OR UPDATE OR DELETE ON crm.absence
+    FOR EACH ROW EXECUTE FUNCTION saleshub.routing_check();
+SELECT saleshub.protect('crm.absence', 'SELECT, INSERT, UPDATE, DELETE');

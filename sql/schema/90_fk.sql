@@ -54,6 +54,21 @@ SELECT saleshub.add_fk('routing_pool_member_pool_fk', 'crm.routing_pool_member',
 SELECT saleshub.add_fk('routing_pool_member_member_fk', 'crm.routing_pool_member',
                        'org_id, member_id', 'crm.member', 'org_id, member_id');
 
+SELECT saleshub.add_fk('routing_pool_calendar_fk', 'crm.routing_pool',
+                       'org_id, routing_calendar_id',
+                       'crm.routing_calendar', 'org_id, routing_calendar_id');
+SELECT saleshub.add_fk('routing_rule_pool_fk', 'crm.routing_rule', 'org_id, routing_pool_id',
+                       'crm.routing_pool', 'org_id, routing_pool_id');
+SELECT saleshub.add_fk('routing_member_member_fk', 'crm.routing_member', 'org_id, member_id',
+                       'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('routing_member_calendar_fk', 'crm.routing_member',
+                       'org_id, routing_calendar_id',
+                       'crm.routing_calendar', 'org_id, routing_calendar_id');
+SELECT saleshub.add_fk('routing_territory_member_fk', 'crm.routing_territory', 'org_id, member_id',
+                       'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('absence_member_fk', 'crm.absence', 'org_id, member_id',
+                       'crm.member', 'org_id, member_id');
+
 SELECT saleshub.add_fk('conversion_lead_fk', 'crm.conversion', 'org_id, lead_id',
                        'crm.lead', 'org_id, lead_id');
 SELECT saleshub.add_fk('conversion_company_fk', 'crm.conversion', 'org_id, company_id',

@@ -29,6 +29,7 @@ async function belongings(session, word)
 	const used = await make(session, 'leads', { last_name: `${word} used`, email: `${word.toLowerCase()}@used-lead.example` });
 	const conversion = await session.api('POST', `/v1/leads/${used.id}/convert`, {});
 	assert.equal(conversion.status, 200, conversion.text);
+	const pools = await session.api('GET', '/v1/routing/pools');
 	const twin = await make(session, 'contacts', { last_name: `${word} twin` });
 	const merge = await session.api('POST', `/v1/contacts/${contact.id}/merge`, { losers: [twin.id] });
 	assert.equal(merge.status, 200, merge.text);
@@ -37,7 +38,7 @@ async function belongings(session, word)
 		leads: lead.id, contacts: contact.id, companies: company.id, deals: deal.id,
 		activities: activity.id, members: session.member.id, pipelines: pipeline.id,
 		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id, merges: merge.body.merge_id,
-		products: product.id, teams: lead.id, sessions: lead.id, filters: lead.id,
+		products: product.id, routing: pools.body.data[0].id, teams: lead.id, sessions: lead.id, filters: lead.id,
 	};
 }
 

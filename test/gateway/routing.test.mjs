@@ -1,0 +1,60 @@
+// Who gets new leads, set up by HTTP: rules, pools, members, calendars.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { stack } from '../lib/stack.mjs';
+import { newOrganisation } from '../lib/organisation.mjs';
+
+const s = await stack();
+const admin = await newOrganisation(s, 'Routing');
+
+async function answered(status, method, path, body)
+{
+	const answer = await admin.api(method, path, body);
+	assert.equal(answer.status, status, answer.text);
+	return answer.body;
+}
+
+const rep = await answered(201, 'POST', '/v1/members',
+	{ name: 'Rea Rep', email: `rea.${Date.now()}@routing.example`, role: 'rep' });
+
+test('a rule sends leads to a pool, and the reasons of all others are told', async () => {
+	const { calendars } = await answered(200, 'PUT', '/v1/routing/calendars',
+		{ calendars: [{ name: 'Never', timezone: 'Europe/Berlin', hours: [] }] });
+	const pool = await answered(201, 'POST', '/v1/routing/pools',
+		{ name: 'Big', method: 'load_balance', position: 9, members: [{ member_id: rep.id, weight: 2 }] });
+	assert.equal(pool.members[0].weight, 2);
+	const put = await answered(200, 'PUT', '/v1/routing/rules', { rules: [{ name: 'Large', pool_id: pool.id,
+		skills: ['German'], predicate: { field: 'employees', op: '>=', value: 1000 } }] });
+	assert.deepEqual(put.rules[0].skills, ['german']);
+	assert.deepEqual(await answered(200, 'GET', '/v1/routing/rules'), put);
+	assert.equal(put.pools.length, 2);
+
+	const lead = await answered(201, 'POST', '/v1/leads', { last_name: 'Huge', employees: 2000 });
+	assert.equal(lead.owner_id, null);
+	const dry = async () => answered(200, 'POST', `/v1/leads/${lead.id}/route?dry_run=true`);
+	assert.equal((await dry()).candidates[0].reason, 'lacks a required skill');
+	await answered(200, 'PUT', `/v1/routing/members/${rep.id}`, { skills: ['german'], calendar_id: calendars[0].id });
+	assert.equal((await dry()).candidates[0].reason, 'outside working hours');
+	await answered(200, 'PUT', `/v1/routing/members/${rep.id}`, { skills: ['german'], capacity: 1 });
+	const given = await dry();
+	assert.equal(given.owner_id, rep.id);
+	assert.equal(given.rule, 'Large');
+	const members = await answered(200, 'GET', '/v1/routing/members');
+	assert.equal(members.members.find((m) => m.member_id === rep.id).capacity, 1);
+
+	await answered(409, 'DELETE', `/v1/routing/pools/${pool.id}`);
+	await answered(200, 'PUT', '/v1/routing/rules', { rules: [] });
+	await answered(200, 'PATCH', `/v1/routing/pools/${pool.id}`, { name: 'Bigger', members: [] });
+	await answered(204, 'DELETE', `/v1/routing/pools/${pool.id}`);
+	await answered(404, 'GET', `/v1/routing/pools/${pool.id}`);
+	assert.equal((await answered(200, 'GET', '/v1/routing/pools')).data.length, 1);
+});
+
+test('every fault has its pointer', async () => {
+	const refused = await answered(422, 'PUT', '/v1/routing/rules', { rules: [{ name: 'x',
+		pool_id: rep.id, predicate: { field: 'employees', op: '~', value: 1 } }] });
+	assert.deepEqual(refused.errors.map((e) => e.pointer).sort(), ['/rules/0/pool_id', '/rules/0/predicate/op']);
+	const hours = await answered(422, 'PUT', '/v1/routing/calendars',
+		{ calendars: [{ name: 'x', hours: [{ day: 1, from: '09:00', to: '08:00' }] }] });
+	assert.deepEqual(hours.errors.map((e) => e.pointer), ['/calendars/0/hours/0/to']);
+});
