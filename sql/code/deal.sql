@@ -203,6 +203,7 @@ DECLARE
     place record;
     term record;
     faults jsonb := '[]';
+    gate jsonb := '[]';
 BEGIN
     NEW.name := saleshub.clean(NEW.name);
     NEW.lost_reason := saleshub.clean(NEW.lost_reason);
@@ -275,8 +276,17 @@ BEGIN
             || saleshub.reference_faults(NEW.org_id, '/contact_id', 'contact', NEW.contact_id)
             || saleshub.reference_faults(NEW.org_id, '/lead_id', 'lead', NEW.lead_id);
     END IF;
+    IF (fresh OR NEW.stage_id <> OLD.stage_id) AND EXISTS (
+        SELECT FROM crm.stage s
+        WHERE s.org_id = NEW.org_id AND s.stage_id = NEW.stage_id
+            AND (s.required_fields <> '{}' OR s.gate IS NOT NULL))
+    THEN
+        gate := saleshub.stage_gate_faults(NEW.org_id, NEW.stage_id, to_jsonb(NEW));
+    END IF;
     IF faults <> '[]' THEN
-        PERFORM saleshub.refuse_row('deal', faults);
+        PERFORM saleshub.refuse_row('deal', faults || gate);
+    ELSIF gate <> '[]' THEN
+        PERFORM saleshub.refuse_gate(gate);
     END IF;
 
     IF fresh OR ROW(NEW.amount, NEW.currency, NEW.status, NEW.closed_at)

@@ -41,7 +41,10 @@ BEGIN
                     'name', s.name,
                     'kind', s.kind,
                     'position', s.position,
-                    'probability', s.probability) ORDER BY s.position, s.stage_id)
+                    'probability', s.probability,
+                    'required_fields', s.required_fields,
+                    'gate', s.gate,
+                    'version', s.version) ORDER BY s.position, s.stage_id)
                 FROM crm.stage s
                 WHERE s.org_id = p.org_id AND s.pipeline_id = p.pipeline_id
                     AND s.deleted_at IS NULL
@@ -78,10 +81,16 @@ DECLARE
     faults jsonb := '[]';
 BEGIN
     NEW.name := saleshub.clean(NEW.name);
+    NEW.is_default := coalesce(NEW.is_default, false);
+    NEW.position := coalesce(NEW.position, 1);
     IF NEW.name IS NULL THEN
         faults := faults || saleshub.fault('/name', 'required', 'is required');
     END IF;
     faults := faults || saleshub.too_long('/name', NEW.name, 100);
+    IF NEW.deleted_at IS NOT NULL AND NEW.is_default THEN
+        faults := faults || saleshub.fault('/deleted_at', 'in_use',
+                                           'cannot be set for the default pipeline');
+    END IF;
     IF TG_OP = 'UPDATE' AND NEW.deleted_at IS NOT NULL AND EXISTS (
         SELECT FROM crm.deal d
         WHERE d.org_id = OLD.org_id AND d.pipeline_id = OLD.pipeline_id AND d.status = 'open'
@@ -109,6 +118,11 @@ DECLARE
     dropped boolean := TG_OP = 'UPDATE' AND NEW.deleted_at IS NOT NULL;
 BEGIN
     NEW.name := saleshub.clean(NEW.name);
+    NEW.kind := coalesce(NEW.kind, 'open');
+    NEW.position := coalesce(NEW.position, 1);
+    NEW.probability := coalesce(NEW.probability, 0);
+    NEW.required_fields := saleshub.tags_normal(NEW.required_fields);
+    faults := saleshub.gate_faults(NEW.required_fields, NEW.gate);
     IF NEW.name IS NULL THEN
         faults := faults || saleshub.fault('/name', 'required', 'is required');
     END IF;
@@ -138,5 +152,5 @@ END;
 $$;
 ALTER FUNCTION saleshub.stage_check() OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.stage_check() IS
-    'Trigger: a stage has a name, keeps its kind and pipeline once deals are in it, and stays while
+    'Trigger: a stage has a name and a gate that can be passed, keeps its kind and pipeline once deals are in it, and stays while
 they are open.';

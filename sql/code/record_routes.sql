@@ -142,6 +142,34 @@ AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/pipelines', 'crm.pipeline_list()',
                            'List pipelines with their stages', 'pipelines', cache => 'strict');
+    PERFORM saleshub.route(
+        'POST /v1/pipelines', 'crm.pipeline_create(jsonb)', 'Create a pipeline', 'pipelines',
+        success => 201, idempotent => true,
+        args => jsonb_build_object('body', saleshub.pipeline_create_schema()));
+    PERFORM saleshub.route('GET /v1/pipelines/{id}', 'crm.pipeline_get(uuid)', 'Read a pipeline',
+                           'pipelines', cache => 'strict');
+    PERFORM saleshub.route(
+        'PATCH /v1/pipelines/{id}', 'crm.pipeline_update(uuid, jsonb, text)', 'Change a pipeline',
+        'pipelines', args => jsonb_build_object('patch', saleshub.pipeline_meta() -> 'patch'));
+    PERFORM saleshub.route('DELETE /v1/pipelines/{id}', 'crm.pipeline_delete(uuid, text)',
+                           'Remove a pipeline', 'pipelines', success => 204);
+    PERFORM saleshub.route(
+        'GET /v1/pipelines/{id}/board', 'crm.pipeline_board(uuid, integer, uuid)',
+        'The deals of a pipeline by stage, with totals', 'pipelines', cache => 'strict',
+        args => '{"limit": {"minimum": 1, "maximum": 200,
+                            "description": "Deals per stage, 50 unless given"},
+                  "owner_id": {"description": "Only the deals of this member"}}');
+    PERFORM saleshub.route(
+        'POST /v1/pipelines/{id}/stages', 'crm.stage_create(uuid, jsonb)',
+        'Add a stage to a pipeline', 'pipelines', success => 201, idempotent => true,
+        args => jsonb_build_object('body', saleshub.stage_meta() -> 'create'));
+    PERFORM saleshub.route('GET /v1/stages/{id}', 'crm.stage_get(uuid)', 'Read a stage',
+                           'pipelines', cache => 'strict');
+    PERFORM saleshub.route(
+        'PATCH /v1/stages/{id}', 'crm.stage_update(uuid, jsonb, text)', 'Change a stage',
+        'pipelines', args => jsonb_build_object('patch', saleshub.stage_meta() -> 'patch'));
+    PERFORM saleshub.route('DELETE /v1/stages/{id}', 'crm.stage_delete(uuid, text)',
+                           'Remove a stage', 'pipelines', success => 204);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_pipeline() IS

@@ -57,6 +57,13 @@ COMMENT ON TABLE crm.stage IS 'A step of a pipeline.';
 COMMENT ON COLUMN crm.stage.kind IS 'What a deal in this stage is: open, won or lost.';
 COMMENT ON COLUMN crm.stage.probability IS 'Chance in percent given to deals that enter the stage.';
 
+ALTER TABLE crm.stage ADD COLUMN IF NOT EXISTS required_fields text[] NOT NULL DEFAULT '{}';
+ALTER TABLE crm.stage ADD COLUMN IF NOT EXISTS gate jsonb;
+COMMENT ON COLUMN crm.stage.required_fields IS
+    'Fields that a deal must have to enter the stage; custom.<name> is one, too.';
+COMMENT ON COLUMN crm.stage.gate IS
+    'Conditions, as lists take them, that must hold for a deal to enter the stage.';
+
 CREATE UNIQUE INDEX IF NOT EXISTS stage_name_key ON crm.stage (org_id, pipeline_id, lower(name))
     WHERE deleted_at IS NULL;
 CREATE INDEX IF NOT EXISTS stage_position_idx

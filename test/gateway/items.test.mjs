@@ -1,4 +1,4 @@
-// Deal lines and batches by HTTP: written, read, refused with pointers, and never stale.
+// Deal lines, batches, stage gates and the board by HTTP: written, read, refused with pointers, and never stale.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newOrganisation } from '../lib/organisation.mjs';
@@ -104,4 +104,39 @@ test('a batch has at most a thousand items, of this noun and in form', async () 
 	assert.deepEqual(pointers(wrong).map((one) => one.split(' ')[0]), ['/all', '/items/0/op', '/items/1/id', '/items/2/op']);
 	assert.equal((await api('POST', '/v1/stages:batch', { items: [] })).status, 404);
 	assert.equal((await api('GET', '/v1/leads:batch')).status, 405);
+});
+
+test('a pipeline with gates, and its board', async () => {
+	const pipeline = await ok(201, 'POST', '/v1/pipelines', {
+		name: 'Gated', stages: [{ name: 'Talk', probability: 10 }, { name: 'Offer', required_fields: ['amount', 'close_date'] }, { name: 'Signed', kind: 'won' }],
+	});
+	const [talk, offer, signed] = pipeline.stages;
+	assert.deepEqual((await ok(200, 'GET', `/v1/pipelines/${pipeline.id}`)).stages, pipeline.stages);
+	await ok(200, 'PATCH', `/v1/stages/${signed.id}`, { gate: { field: 'amount', op: 'gte', value: 100 } });
+	const board = async () => ok(200, 'GET', `/v1/pipelines/${pipeline.id}/board`);
+	const shown = ({ stages }) => stages.map((stage) => [stage.name, stage.count, stage.amount.amount, stage.deals.map((one) => one.name)]);
+	const deal = await ok(201, 'POST', '/v1/deals', { name: 'Gate', stage_id: talk.id });
+	await board();
+	assert.deepEqual(shown(await board()), [['Talk', 1, '0.00', ['Gate']], ['Offer', 0, '0.00', []], ['Signed', 0, '0.00', []]]);
+
+	const move = (stage, body) => api('POST', `/v1/deals/${deal.id}/stage`, { stage_id: stage.id, ...body });
+	const missing = await move(offer);
+	assert.equal(missing.status, 422, missing.text);
+	assert.equal(missing.body.code, 'stage_gate');
+	assert.deepEqual(pointers(missing), ['/amount required', '/close_date required']);
+	assert.equal((await move(offer, { amount: '99.99', close_date: '2031-01-01' })).status, 200);
+	assert.deepEqual(pointers(await move(signed)), ['/stage_id stage_gate']);
+	assert.equal((await move(signed, { amount: '100.10' })).body.status, 'won');
+	const after = await board();
+	assert.deepEqual(shown(after), [['Talk', 0, '0.00', []], ['Offer', 0, '0.00', []], ['Signed', 1, '100.10', ['Gate']]]);
+	assert.deepEqual([after.totals.count, after.totals.amount.amount], [0, '0.00']);
+
+	const stage = await ok(201, 'POST', `/v1/pipelines/${pipeline.id}/stages`, { name: 'Later' });
+	assert.equal(stage.position, 4);
+	assert.equal((await api('DELETE', `/v1/stages/${stage.id}`)).status, 204);
+	const wrong = await api('POST', `/v1/pipelines/${pipeline.id}/stages`, { name: 'x', required_fields: ['price'], gate: { field: 'nope', op: 'eq', value: 1 } });
+	assert.equal(wrong.status, 422, wrong.text);
+	assert.deepEqual(pointers(wrong), ['/gate/field invalid', '/required_fields/0 unknown']);
+	assert.equal((await api('DELETE', `/v1/pipelines/${pipeline.id}`)).status, 204);
+	assert.equal((await api('GET', `/v1/pipelines/${pipeline.id}/board`)).status, 404);
 });
