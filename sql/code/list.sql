@@ -229,13 +229,15 @@ COMMENT ON FUNCTION saleshub.list_limit(integer) IS
 
 CREATE FUNCTION saleshub.record_list(
     meta jsonb, limit_ integer, cursor_ text, sort text, fields text, include text, filters jsonb,
-    count_ boolean, as_of timestamptz DEFAULT NULL)
+    count_ boolean, as_of timestamptz DEFAULT NULL,
+    filter_ text DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     page integer := saleshub.list_limit(limit_);
+    given record;
     keys jsonb;
     stamp text;
     wanted record;
@@ -246,8 +248,10 @@ DECLARE
     place jsonb;
 BEGIN
     meta := saleshub.visible_meta(meta);
+    SELECT * INTO given FROM saleshub.filter_given(meta, filter_);
+    sort := coalesce(nullif(sort, ''), given.sort);
     keys := saleshub.list_order(meta, sort);
-    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters, NULL);
+    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters, given.conditions);
     IF as_of IS NOT NULL THEN
         PERFORM saleshub.as_of_check(meta ->> 'noun', as_of, include);
     END IF;
@@ -286,7 +290,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION
-    saleshub.record_list(jsonb, integer, text, text, text, text, jsonb, boolean, timestamptz) IS
+    saleshub.record_list(jsonb, integer, text, text, text, text, jsonb, boolean, timestamptz,
+                         text) IS
     'A page of records: {"data", "next_cursor"} and "total" when asked to count; as of an instant when given, which reads all rows of the kind and their changes since.';
 
 CREATE FUNCTION saleshub.list_order_by(keys jsonb) RETURNS text

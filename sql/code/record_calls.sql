@@ -23,10 +23,11 @@ BEGIN
                 ('list', 'limit_ integer DEFAULT 50, cursor_ text DEFAULT NULL,'
                     ' sort text DEFAULT NULL, fields text DEFAULT NULL, include text DEFAULT NULL,'
                     ' filters jsonb DEFAULT NULL, count_ boolean DEFAULT false,'
-                    ' as_of timestamptz DEFAULT NULL', 'jsonb', 'STABLE',
-                 'limit_, cursor_, sort, fields, include, filters, count_, as_of',
+                    ' as_of timestamptz DEFAULT NULL, filter_ text DEFAULT NULL', 'jsonb', 'STABLE',
+                 'limit_, cursor_, sort, fields, include, filters, count_, as_of, filter_',
                  'A page of %2$s: {"data", "next_cursor"}, "total" with count_; sort is like'
-                    ' -created_at,id and filters are [{"field", "op", "value"}]'),
+                    ' -created_at,id; filters are [{"field", "op", "value"}] or nested conditions,'
+                    ' filter_ is the id of a saved filter or conditions as text'),
                 ('update', 'id uuid, patch jsonb, if_match text DEFAULT NULL', 'jsonb', 'VOLATILE',
                  'id, patch, if_match',
                  'Changes a record of crm.%1$s by a JSON merge patch and returns it; SH412 when'

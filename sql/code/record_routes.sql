@@ -27,10 +27,12 @@ DECLARE
 BEGIN
     PERFORM saleshub.route(
         'GET ' || base,
-        format('crm.%s_list(integer, text, text, text, text, jsonb, boolean, timestamptz)', noun),
+        format('crm.%s_list(integer, text, text, text, text, jsonb, boolean, timestamptz, text)', noun),
         'List ' || plural, plural, cache => 'strict',
         args => page || parts || jsonb_build_object(
             'sort', jsonb_build_object('description', sorts),
+            'filter', '{"maxLength": 8000, "description":
+                "The id of a saved filter, or conditions in JSON, which hold besides the others"}'::jsonb,
             'filters', jsonb_build_object('fields', filter_fields)));
     PERFORM saleshub.route(
         'POST ' || base, format('crm.%s_create(jsonb)', noun), 'Create ' || a, plural,

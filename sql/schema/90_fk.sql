@@ -77,3 +77,10 @@ SELECT saleshub.add_fk('conversion_contact_fk', 'crm.conversion', 'org_id, conta
                        'crm.contact', 'org_id, contact_id');
 SELECT saleshub.add_fk('conversion_deal_fk', 'crm.conversion', 'org_id, deal_id',
                        'crm.deal', 'org_id, deal_id');
+
+SELECT saleshub.add_fk('saved_filter_owner_fk', 'crm.saved_filter', 'org_id, owner_id',
+                       'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('saved_filter_use_filter_fk', 'crm.saved_filter_use',
+                       'org_id, saved_filter_id', 'crm.saved_filter', 'org_id, saved_filter_id');
+SELECT saleshub.add_fk('saved_filter_use_day_filter_fk', 'crm.saved_filter_use_day',
+                       'org_id, saved_filter_id', 'crm.saved_filter', 'org_id, saved_filter_id');

@@ -26,6 +26,8 @@ async function belongings(session, word)
 	const lead = await make(session, 'leads', { last_name: word, company_name: `${word} lead` });
 	const activity = await make(session, 'activities', { type: 'note', subject: word, links: [{ type: 'lead', id: lead.id }] });
 	const product = await make(session, 'products', { name: `${word} product`, sku: word });
+	const filter = await make(session, 'filters', { noun: 'lead', name: word, visibility: 'org',
+		filter: { field: 'last_name', op: '=', value: word } });
 	const used = await make(session, 'leads', { last_name: `${word} used`, email: `${word.toLowerCase()}@used-lead.example` });
 	const conversion = await session.api('POST', `/v1/leads/${used.id}/convert`, {});
 	assert.equal(conversion.status, 200, conversion.text);
@@ -38,7 +40,7 @@ async function belongings(session, word)
 		leads: lead.id, contacts: contact.id, companies: company.id, deals: deal.id,
 		activities: activity.id, members: session.member.id, pipelines: pipeline.id,
 		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id, merges: merge.body.merge_id,
-		products: product.id, routing: pools.body.data[0].id, teams: lead.id, sessions: lead.id, filters: lead.id,
+		products: product.id, routing: pools.body.data[0].id, teams: lead.id, sessions: lead.id, filters: filter.id,
 	};
 }
 
@@ -87,7 +89,7 @@ function foreign(route)
 /* Bodies that would be accepted for an own record. */
 const bodies = {
 	leads: { city: 'Taken' }, contacts: { title: 'Taken' }, companies: { industry: 'Taken' },
-	deals: { product: 'Taken' }, activities: { outcome: 'Taken' }, products: { description: 'Taken' }, members: { name: 'Taken' },
+	deals: { product: 'Taken' }, activities: { outcome: 'Taken' }, products: { description: 'Taken' }, members: { name: 'Taken' }, filters: { name: 'Taken' },
 };
 
 test('the owner sees it all, and has it in the cache', async () =>
@@ -133,6 +135,7 @@ test('no list shows a foreign row, whatever it is filtered by', async () =>
 		`/v1/leads?last_name=${word}`, `/v1/leads?owner_id=${theirs.members}`,
 		`/v1/deals?company_id=${theirs.companies}`, `/v1/deals?stage_id=${theirs.stages}`,
 		`/v1/contacts?company_id=${theirs.companies}`, `/v1/activities?lead_id=${theirs.leads}`,
+		`/v1/leads?filter=${theirs.filters}`,
 	])
 	{
 		const answer = await reads(stranger, path);
