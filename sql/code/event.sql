@@ -13,7 +13,7 @@ DECLARE
 BEGIN
     SELECT e.identity, e.top INTO state FROM saleshub.event_state e FOR UPDATE;
     IF NOT FOUND THEN
-        INSERT INTO saleshub.event_state (epoch, identity) VALUES (fresh, home);
+        INSERT INTO saleshub.event_state (epoch, identity, erased_in) VALUES (fresh, home, home);
         RETURN 0;
     ELSIF state.identity <> home THEN
         UPDATE saleshub.event_state e SET epoch = fresh, identity = home, floor = e.top;
@@ -183,6 +183,11 @@ BEGIN
     item := 'rollup';
     ok := lagging < 100000;
     detail := format('%s rollup deltas wait to be folded', lagging);
+    RETURN NEXT;
+    item := 'erasure';
+    ok := coalesce((SELECT e.erased_in = e.identity FROM saleshub.event_state e), true);
+    detail := CASE WHEN ok THEN 'who was erased is erased'
+                   ELSE 'restored from a backup: load the younger rows of crm.erasure, then call saleshub.erasure_replay()' END;
     RETURN NEXT;
 END
 $$;

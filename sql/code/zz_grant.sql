@@ -29,7 +29,8 @@ DECLARE
         'merge_move', 'merge_relink', 'merge_take_back', 'merge_unbin', 'merge_unlink',
         'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write',
         'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock',
-        'routing_members', 'routing_territories', 'routing_sticky'];
+        'routing_members', 'routing_territories', 'routing_sticky',
+        'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

@@ -89,3 +89,27 @@ test('retention is for admins, and history that is gone answers 410', async () =
 	assert.equal((await me.api('GET', `/v1/leads/${lead.id}`)).body.last_name, 'Forgotten');
 	assert.deepEqual((await me.api('GET', `/v1/leads/${lead.id}/history`)).body.data, []);
 });
+
+test('everything about a person is handed out and erased, cached answers included', async () =>
+{
+	const email = 'ada@erase.example';
+	const lead = await made('leads', { first_name: 'Ada', last_name: 'Erasable', email });
+	const one = `/v1/leads/${lead.id}`;
+	assert.equal((await me.api('GET', one)).body.email, email);
+	assert.equal((await me.api('GET', one)).body.email, email);
+	const all = await me.api('GET', `/v1/privacy/export?email=${email}`);
+	assert.equal(all.status, 200, all.text);
+	assert.deepEqual(all.body.leads.map((row) => row.lead_id), [lead.id]);
+	assert.equal((await other.api('GET', `/v1/privacy/export?email=${email}`)).status, 404);
+	assert.equal((await me.api('GET', '/v1/privacy/export')).status, 400);
+	assert.equal((await me.api('POST', '/v1/privacy/erase', { mail: email })).status, 422);
+	assert.equal((await me.api('POST', '/v1/privacy/erase', { email: me.email })).status, 409);
+	const erased = await me.api('POST', '/v1/privacy/erase', { email, reason: 'asked' });
+	assert.equal(erased.status, 200, erased.text);
+	assert.equal(erased.body.erased.leads, 1);
+	const left = await me.api('GET', one);
+	assert.equal(left.body.last_name, 'Erased');
+	for (const path of [one, `${one}/history`, `${one}/timeline`, `${one}?as_of=${after(lead.updated_at)}`])
+		assert.doesNotMatch((await me.api('GET', path)).text, /ada@erase|Erasable/, path);
+	assert.equal((await me.api('GET', `/v1/privacy/export?email=${email}`)).status, 404);
+});
