@@ -20,7 +20,8 @@ $$;
 COMMENT ON FUNCTION saleshub.duplicate_noun(text) IS
     'The kind of record, in singular or plural, of which duplicates are known.';
 
-CREATE FUNCTION saleshub.duplicate_doc(noun text, id uuid) RETURNS jsonb
+CREATE FUNCTION saleshub.duplicate_docs(noun text, ids uuid[], OUT id uuid, OUT doc jsonb)
+    RETURNS SETOF record
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -29,24 +30,38 @@ DECLARE
 BEGIN
     CASE noun
         WHEN 'contact' THEN
-            RETURN (SELECT to_jsonb(r) - hidden || jsonb_build_object('company_name', c.name)
-                    FROM crm.contact r
-                    LEFT JOIN crm.company c ON c.org_id = r.org_id AND c.company_id = r.company_id
-                    WHERE r.org_id = saleshub.org_id() AND r.contact_id = duplicate_doc.id
-                        AND r.deleted_at IS NULL);
+            RETURN QUERY
+            SELECT r.contact_id, to_jsonb(r) - hidden || jsonb_build_object('company_name', c.name)
+            FROM crm.contact r
+            LEFT JOIN crm.company c ON c.org_id = r.org_id AND c.company_id = r.company_id
+            WHERE r.org_id = saleshub.org_id() AND r.contact_id = ANY (ids)
+                AND r.deleted_at IS NULL;
         WHEN 'company' THEN
-            RETURN (SELECT to_jsonb(r) - hidden FROM crm.company r
-                    WHERE r.org_id = saleshub.org_id() AND r.company_id = duplicate_doc.id
-                        AND r.deleted_at IS NULL);
+            RETURN QUERY
+            SELECT r.company_id, to_jsonb(r) - hidden FROM crm.company r
+            WHERE r.org_id = saleshub.org_id() AND r.company_id = ANY (ids)
+                AND r.deleted_at IS NULL;
         ELSE
-            RETURN (SELECT to_jsonb(r) - hidden FROM crm.lead r
-                    WHERE r.org_id = saleshub.org_id() AND r.lead_id = duplicate_doc.id
-                        AND r.deleted_at IS NULL);
+            RETURN QUERY
+            SELECT r.lead_id, to_jsonb(r) - hidden FROM crm.lead r
+            WHERE r.org_id = saleshub.org_id() AND r.lead_id = ANY (ids)
+                AND r.deleted_at IS NULL;
     END CASE;
 END;
 $$;
+COMMENT ON FUNCTION saleshub.duplicate_docs(text, uuid[]) IS
+    'Live records as they are compared, by the fields that the member sees.';
+
+CREATE FUNCTION saleshub.duplicate_doc(noun text, id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT d.doc FROM saleshub.duplicate_docs(noun, ARRAY[duplicate_doc.id]) d);
+END;
+$$;
 COMMENT ON FUNCTION saleshub.duplicate_doc(text, uuid) IS
-    'A live record as it is compared, by the fields that the member sees; NULL when there is none.';
+    'A live record as it is compared; NULL when there is none.';
 
 CREATE FUNCTION saleshub.duplicate_find(noun text, rec jsonb, self uuid, rules jsonb,
                                         least_score numeric, most integer) RETURNS jsonb
@@ -69,10 +84,10 @@ BEGIN
             'email', other -> 'email', 'band', saleshub.match_band(score)) || e
             ORDER BY score DESC, found.id), '[]')
         FROM (
-            SELECT d.id, d.other, x.e, (x.e ->> 'score')::numeric AS score
-            FROM unnest(ids) AS i (id),
-                 LATERAL (SELECT i.id, saleshub.duplicate_doc(noun, i.id) AS other) d,
-                 LATERAL (SELECT saleshub.match_explain(rules, rec, d.other) AS e) x
+            SELECT d.id, d.doc AS other, x.e, (x.e ->> 'score')::numeric AS score
+            FROM saleshub.duplicate_docs(noun, ids) d,
+                 -- OFFSET: explained once, not for every mention
+                 LATERAL (SELECT saleshub.match_explain(rules, rec, d.doc) AS e OFFSET 0) x
             WHERE (x.e ->> 'score')::numeric >= least_score
             ORDER BY score DESC, d.id
             LIMIT most

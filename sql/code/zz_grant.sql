@@ -30,7 +30,8 @@ DECLARE
         'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write',
         'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock',
         'routing_members', 'routing_territories', 'routing_sticky',
-        'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay'];
+        'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',
+        'duplicate_scan_ids', 'duplicate_scan_step'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

@@ -60,3 +60,24 @@ test('another organisation is told nothing', async () => {
 	assert.equal(made.status, 201);
 	assert.equal('duplicates' in made.body, false);
 });
+
+test('a scan of the base, step by step, and its groups', async () => {
+	let step;
+	let steps = 0;
+	do
+	{
+		step = await api('POST', '/v1/duplicates/scan?type=contacts&batch=2');
+		assert.equal(step.status, 200, step.text);
+		steps++;
+	}
+	while (!step.body.done);
+	assert.equal(step.body.records, 3);
+	assert.equal(step.body.found, 3);
+	assert.equal(steps, 2);
+	const groups = await api('GET', '/v1/duplicates/clusters?type=contacts&band=block');
+	assert.equal(groups.status, 200, groups.text);
+	assert.equal(groups.body.data.length, 1);
+	assert.equal(groups.body.data[0].records.length, 3);
+	assert.equal(groups.body.data[0].pairs.length, 3);
+	assert.equal((await api('POST', '/v1/duplicates/scan?type=deals')).status, 400);
+});

@@ -483,17 +483,17 @@ test('a reader that stalls loses nothing and costs no memory', async () =>
 		const [{ start }] = await s.sql('SELECT max(gseq) AS start FROM saleshub.event_log');
 		// far more than what fits into the buffers on the way
 		const pages = await counter('saleshub_live_pages_total');
-		for (let n = 0; n < 200; n++)
+		for (let n = 0; n < 100; n++)
 			await s.sql("UPDATE crm.lead SET title = $1 WHERE status <> 'converted'", [`big ${n}`]);
 		await waitFor(async () => !(await s.sql('SELECT FROM saleshub.outbox LIMIT 1')).length,
 			{ what: 'an empty outbox' });
 		const gseqs = (await s.sql("SELECT gseq FROM saleshub.event_log WHERE org_id = $2 AND entity = 'lead' AND gseq > $1 ORDER BY gseq",
 			[start, s.admin.member.org_id])).map((row) => row.gseq);
-		assert.ok(gseqs.length > 40000);
-		await waitFor(() => heard.events.at(-1)?.gseq === gseqs.at(-1), { what: 'the last event', timeout: 30000 });
+		assert.ok(gseqs.length > 20000);
+		await waitFor(() => heard.events.at(-1)?.gseq === gseqs.at(-1), { what: 'the last event', timeout: 90000 });
 		exactly(heard.events.map((e) => e.gseq), gseqs);
 		stalled.socket.resume();
-		await waitFor(() => stalled.text().includes(`-${gseqs.at(-1)}\n`), { what: 'the last event', timeout: 30000 });
+		await waitFor(() => stalled.text().includes(`-${gseqs.at(-1)}\n`), { what: 'the last event', timeout: 90000 });
 		const got = [...stalled.text().matchAll(/^id: [0-9a-f]+-(\d+)\nevent: lead/gm)].map((m) => Number(m[1]));
 		exactly(got, gseqs);
 		assert.ok(await counter('saleshub_live_pages_total') > pages, 'it was never behind');

@@ -1,0 +1,49 @@
+-- Scans of the whole base for duplicates, and what they found.
+
+CREATE TABLE IF NOT EXISTS crm.duplicate_scan (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    duplicate_scan_id uuid NOT NULL DEFAULT crm.uuid_v7(),
+    entity text NOT NULL,
+    position uuid,
+    records bigint NOT NULL DEFAULT 0,
+    compared bigint NOT NULL DEFAULT 0,
+    found bigint NOT NULL DEFAULT 0,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    PRIMARY KEY (org_id, duplicate_scan_id),
+    CONSTRAINT duplicate_scan_entity_check CHECK (entity IN ('contact', 'company', 'lead'))
+);
+
+COMMENT ON TABLE crm.duplicate_scan IS 'How far scans for duplicates have come.';
+COMMENT ON COLUMN crm.duplicate_scan.position IS
+    'The record up to which all are compared with those before them; NULL at the start.';
+
+CREATE UNIQUE INDEX IF NOT EXISTS duplicate_scan_running_key
+    ON crm.duplicate_scan (org_id, entity) WHERE finished_at IS NULL;
+
+SELECT saleshub.protect('crm.duplicate_scan', 'SELECT');
+
+CREATE TABLE IF NOT EXISTS crm.duplicate_pair (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    entity text NOT NULL,
+    low_id uuid NOT NULL,
+    high_id uuid NOT NULL,
+    score numeric NOT NULL,
+    fields jsonb NOT NULL,
+    duplicate_scan_id uuid NOT NULL,
+    found_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (org_id, entity, low_id, high_id),
+    CONSTRAINT duplicate_pair_order_check CHECK (low_id < high_id)
+);
+
+COMMENT ON TABLE crm.duplicate_pair IS
+    'Records that look like one, as the last scan found them; seen by who may see both.';
+COMMENT ON COLUMN crm.duplicate_pair.fields IS 'Why: [{field, level, weight}]; Σ weights = score.';
+
+CREATE INDEX IF NOT EXISTS duplicate_pair_score_idx
+    ON crm.duplicate_pair (org_id, entity, score);
+
+SELECT saleshub.protect('crm.duplicate_pair', 'SELECT');
+DROP POLICY IF EXISTS both_seen ON crm.duplicate_pair;
+CREATE POLICY both_seen ON crm.duplicate_pair AS RESTRICTIVE FOR SELECT TO saleshub_user
+    USING (saleshub.duplicate_seen(entity, low_id) AND saleshub.duplicate_seen(entity, high_id));
