@@ -5,6 +5,7 @@
 
 #include "bearer.h"
 #include "loop.h"
+#include "text.h"
 
 enum
 {
@@ -28,7 +29,8 @@ struct bearers
 static struct known *
 place_of(const char *base, size_t len)
 {
-	uint64_t h = 1469598103934665603u;
+	/* the signature is at the end and differs between any two tokens */
+	size_t skip = len > 32 ? len - 32 : 0;
 
 	if (!self->bearers)
 	{
@@ -36,10 +38,7 @@ place_of(const char *base, size_t len)
 		if (!self->bearers)
 			abort();
 	}
-	/* the signature is at the end and differs between any two tokens */
-	for (size_t i = len > 32 ? len - 32 : 0; i < len; i++)
-		h = (h ^ (unsigned char) base[i]) * 1099511628211u;
-	return &self->bearers->known[(h >> 32) % PLACES];
+	return &self->bearers->known[(text_hash(base + skip, len - skip) >> 32) % PLACES];
 }
 
 bool

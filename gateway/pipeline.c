@@ -92,20 +92,10 @@ allocate(size_t size)
 
 /* --- prepared statements --- */
 
-static size_t
-hash(const char *name)
-{
-	size_t h = 1469598103934665603u;
-
-	while (*name)
-		h = (h ^ (unsigned char) *name++) * 1099511628211u;
-	return h;
-}
-
 static struct statement *
 slot_of(struct statement *statements, size_t capacity, const char *name)
 {
-	size_t i = hash(name) & (capacity - 1);
+	size_t i = text_hash(name, strlen(name)) & (capacity - 1);
 
 	while (statements[i].name && strcmp(statements[i].name, name) != 0)
 		i = (i + 1) & (capacity - 1);

@@ -4,6 +4,7 @@
 
 #include "loop.h"
 #include "stamp.h"
+#include "text.h"
 
 enum
 {
@@ -27,17 +28,13 @@ struct stamps
 static struct entry *
 set_of(const char *session)
 {
-	uint64_t h = 1469598103934665603u;
-
 	if (!self->stamps)
 	{
 		self->stamps = calloc(1, sizeof *self->stamps);
 		if (!self->stamps)
 			abort();
 	}
-	while (*session)
-		h = (h ^ (unsigned char) *session++) * 1099511628211u;
-	return self->stamps->entries[(h >> 32) % SETS];
+	return self->stamps->entries[(text_hash(session, strlen(session)) >> 32) % SETS];
 }
 
 struct cache_session

@@ -403,6 +403,16 @@ text_uuid(char out[37])
 	out[n] = '\0';
 }
 
+uint64_t
+text_hash(const char *base, size_t len)
+{
+	uint64_t h = 1469598103934665603u;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char) base[i]) * 1099511628211u;
+	return h;
+}
+
 void
 text_hex(const uint8_t *bytes, size_t len, char *out)
 {

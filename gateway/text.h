@@ -40,6 +40,8 @@ bool text_is_decimal(const char *base, size_t len);
 /* A JSON number, whole text. */
 bool text_is_number(const char *base, size_t len);
 
+/* FNV-1a, 64 bits: for tables in memory, not against attackers. */
+uint64_t text_hash(const char *base, size_t len);
 /* Random UUID version 7 with its NUL. */
 void text_uuid(char out[37]);
 /* Lower case hexadecimal with its NUL; out has 2 * len + 1 bytes. */
