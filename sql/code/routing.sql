@@ -121,11 +121,8 @@ BEGIN
                                                'names no pool');
         END IF;
         IF jsonb_typeof(rule -> 'predicate') = 'object' THEN
-            faults := faults || coalesce((
-                SELECT jsonb_agg(e || jsonb_build_object(
-                           'pointer', format('/rules/%s/predicate%s', n, e ->> 'pointer')))
-                  FROM jsonb_array_elements(saleshub.score_predicate_errors(rule -> 'predicate')) AS e),
-                '[]');
+            faults := faults || saleshub.predicate_faults(format('/rules/%s/predicate', n),
+                                                          rule -> 'predicate');
         END IF;
     END LOOP;
     IF faults <> '[]' THEN

@@ -20,6 +20,15 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_score_predic
 COMMENT ON FUNCTION saleshub.score_predicate_errors(jsonb) IS
     'All that is wrong with a predicate over leads, as [{pointer, code, detail}]; empty when nothing is';
 
+CREATE FUNCTION saleshub.predicate_faults(at text, predicate jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(e || jsonb_build_object('pointer', at || (e ->> 'pointer'))), '[]')
+      FROM jsonb_array_elements(saleshub.score_predicate_errors(predicate)) AS e
+$$;
+COMMENT ON FUNCTION saleshub.predicate_faults(text, jsonb) IS
+    'All that is wrong with a predicate that stands at this JSON pointer of a body';
+
 CREATE FUNCTION saleshub.score_predicate_true(predicate jsonb, lead record) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_score_predicate_true';
 COMMENT ON FUNCTION saleshub.score_predicate_true(jsonb, record) IS
@@ -181,11 +190,8 @@ BEGIN
                 format('/rules/%s/id', n), 'not_found', 'names no rule') ELSE '[]' END;
         END IF;
         IF jsonb_typeof(rule -> 'predicate') = 'object' THEN
-            faults := faults || coalesce((
-                SELECT jsonb_agg(e || jsonb_build_object(
-                           'pointer', format('/rules/%s/predicate%s', n, e ->> 'pointer')))
-                  FROM jsonb_array_elements(saleshub.score_predicate_errors(rule -> 'predicate')) AS e),
-                '[]');
+            faults := faults || saleshub.predicate_faults(format('/rules/%s/predicate', n),
+                                                          rule -> 'predicate');
         END IF;
     END LOOP;
     IF faults <> '[]' THEN
