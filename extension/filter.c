@@ -172,18 +172,47 @@ cast_of(const struct predicate_subject *subject)
 	return "text";
 }
 
+/* SQL text of a value that is the text given; what is relative is evaluated once per statement. */
+static char *
+value_of(const struct predicate_subject *subject, bool relative, const char *text)
+{
+	if (!relative)
+		return psprintf("(%s)::%s", text, cast_of(subject));
+	if (subject->type == TYPE_UUID)
+		return pstrdup("saleshub.member_id()");
+	return psprintf(
+		"(SELECT saleshub.date_math%s(%s))", subject->type == TYPE_DATE ? "_day" : "", text);
+}
+
 static char *
 one_value(const struct predicate *node, int place)
 {
-	return psprintf("($1 #>> '{f,%d,0}')::%s", place, cast_of(&node->subject));
+	return value_of(
+		&node->subject, node->constants[0].relative, psprintf("$1 #>> '{f,%d,0}'", place));
 }
 
 static char *
 all_values(const struct predicate *node, int place)
 {
-	return psprintf("ARRAY(SELECT jsonb_array_elements_text($1 #> '{f,%d}'))::%s[]",
-					place,
-					cast_of(&node->subject));
+	StringInfoData sql;
+	bool relative = false;
+
+	for (int i = 0; i < node->count; i++)
+		relative = relative || node->constants[i].relative;
+	if (!relative)
+		return psprintf("ARRAY(SELECT jsonb_array_elements_text($1 #> '{f,%d}'))::%s[]",
+						place,
+						cast_of(&node->subject));
+	initStringInfo(&sql);
+	for (int i = 0; i < node->count; i++)
+		appendStringInfo(&sql,
+						 "%s%s",
+						 i > 0 ? ", " : "ARRAY[",
+						 value_of(&node->subject,
+								  node->constants[i].relative,
+								  psprintf("$1 #>> '{f,%d,%d}'", place, i)));
+	appendStringInfoChar(&sql, ']');
+	return sql.data;
 }
 
 /* --- conditions --- */

@@ -124,6 +124,7 @@ struct predicate_constant
 	int64 integer;
 	Datum numeric;
 	bool truth;
+	bool relative; /* the text is date math or "me", known only when it is evaluated */
 	enum domain_kind domain;
 };
 

@@ -13,6 +13,9 @@
 /* Bytes of a text, and characters of a number. */
 #define MAX_TEXT 1000
 #define MAX_DIGITS 200
+/* Of date math. */
+#define MAX_STEPS 8
+#define MAX_STEP_DIGITS 4
 
 /* Why a value does not do. */
 struct refusal
@@ -112,13 +115,44 @@ read_time(const char **p)
 	return read_zone(p);
 }
 
+/*
+ * Date math as Elasticsearch and Grafana write it: now, then steps as +1M or -7d, and /d and the
+ * like to go to the start of the unit; or today, yesterday, tomorrow.
+ */
+static bool
+is_date_math(const char *p)
+{
+	static const char units[] = "yMwdhms";
+	int steps = 0;
+
+	if (strcmp(p, "today") == 0 || strcmp(p, "yesterday") == 0 || strcmp(p, "tomorrow") == 0)
+		return true;
+	if (strncmp(p, "now", 3) != 0)
+		return false;
+	for (p += 3; *p != '\0'; p++)
+	{
+		int n = 0;
+
+		if (++steps > MAX_STEPS || !strchr("+-/", *p))
+			return false;
+		if (*p++ != '/')
+			for (; *p >= '0' && *p <= '9'; p++)
+				if (++n > MAX_STEP_DIGITS)
+					return false;
+		if (*p == '\0' || !strchr(units, *p))
+			return false;
+	}
+	return true;
+}
+
 static bool
 take_date(const char *value, struct predicate_constant *out, struct refusal *why)
 {
 	const char *p = value;
 
-	if (!read_date(&p) || *p != '\0')
-		return refuse(why, "type", "A date is needed, as 2026-12-31.");
+	out->relative = is_date_math(value);
+	if (!out->relative && (!read_date(&p) || *p != '\0'))
+		return refuse(why, "type", "A date is needed, as 2026-12-31 or today or now-7d/d.");
 	out->text.data = value;
 	out->text.len = strlen(value);
 	return true;
@@ -131,11 +165,14 @@ take_timestamp(const char *value, struct predicate_constant *out, struct refusal
 	const char *p = value;
 	bool good = read_date(&p);
 
-	if (good && *p == '\0')
+	out->relative = is_date_math(value);
+	if (out->relative)
+		good = true;
+	else if (good && *p == '\0')
 		value = psprintf("%sT00:00:00Z", value);
 	else if (!good || !(skip(&p, 'T') || skip(&p, 't') || skip(&p, ' ')) || !read_time(&p) ||
 			 *p != '\0')
-		return refuse(why, "type", "A date or time is needed, as 2026-12-31T23:59:00Z.");
+		return refuse(why, "type", "A date or time is needed, as 2026-12-31T23:59:00Z or now-7d.");
 	out->text.data = value;
 	out->text.len = strlen(value);
 	return true;
@@ -148,14 +185,15 @@ take_uuid(const char *value, struct predicate_constant *out, struct refusal *why
 {
 	bool good = strlen(value) == 36;
 
+	out->relative = strcmp(value, "me") == 0;
 	for (int i = 0; good && i < 36; i++)
 		good = i == 8 || i == 13 || i == 18 || i == 23 ?
 				   value[i] == '-' :
 				   strchr("0123456789abcdefABCDEF", value[i]) != NULL;
-	if (!good)
-		return refuse(why, "type", "A UUID is needed.");
+	if (!good && !out->relative)
+		return refuse(why, "type", "A UUID is needed, or me.");
 	out->text.data = value;
-	out->text.len = 36;
+	out->text.len = strlen(value);
 	return true;
 }
 

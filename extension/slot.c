@@ -27,6 +27,7 @@
 
 PG_FUNCTION_INFO_V1(sh_touch);
 PG_FUNCTION_INFO_V1(sh_cache_check);
+PG_FUNCTION_INFO_V1(sh_uncached);
 PG_FUNCTION_INFO_V1(sh_route_epoch);
 
 /* Above these a transaction touches everything, and an answer is not stored. */
@@ -56,7 +57,7 @@ static int marked = 0;
 static bool commits_prepared = false;
 
 static bool recording = false;
-static bool recorded_too_much = false;
+static bool unrecordable = false;
 static uint32 recorded[MAX_RECORDED];
 static int nrecorded = 0;
 
@@ -234,7 +235,7 @@ void
 sh_slot_record(bool on)
 {
 	recording = on && shared != NULL;
-	recorded_too_much = false;
+	unrecordable = false;
 	nrecorded = 0;
 	if (recording)
 	{
@@ -248,7 +249,15 @@ sh_slot_recorded(const uint32 **slots, int *count)
 {
 	*slots = recorded;
 	*count = nrecorded;
-	return recording && !recorded_too_much && ntouched == 0;
+	return recording && !unrecordable && ntouched == 0;
+}
+
+/* saleshub.uncached() returns void: no slots can say when this answer is out of date. */
+Datum
+sh_uncached(PG_FUNCTION_ARGS)
+{
+	unrecordable = true;
+	PG_RETURN_VOID();
 }
 
 static void
@@ -258,7 +267,7 @@ record_slot(uint32 slot)
 		if (recorded[i] == slot)
 			return;
 	if (nrecorded == MAX_RECORDED)
-		recorded_too_much = true;
+		unrecordable = true;
 	else
 		recorded[nrecorded++] = slot;
 }

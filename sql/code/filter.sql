@@ -21,6 +21,71 @@ LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_em
 COMMENT ON FUNCTION saleshub.email_at(text, text) IS
     'Whether an address lies in a domain or below it; free and business are the domains of free mail services and the others';
 
+CREATE FUNCTION saleshub.uncached() RETURNS void
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sh_uncached';
+COMMENT ON FUNCTION saleshub.uncached() IS
+    'Says that what is being answered depends on the time or on other things that no slot stands for: the gateway will not keep it';
+
+CREATE FUNCTION saleshub.member_zone() RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce(
+        (SELECT m.timezone FROM crm.member m
+         WHERE m.org_id = saleshub.org_id() AND m.member_id = saleshub.member_id()),
+        (SELECT o.timezone FROM crm.org o WHERE o.org_id = saleshub.org_id()),
+        'UTC');
+END;
+$$;
+COMMENT ON FUNCTION saleshub.member_zone() IS
+    'The time zone of the member; without one, that of the organisation.';
+
+CREATE FUNCTION saleshub.date_math(expression text) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    zone text := saleshub.member_zone();
+    at timestamptz := now();
+    step text[];
+BEGIN
+    PERFORM saleshub.uncached();
+    expression := CASE expression WHEN 'today' THEN 'now/d' WHEN 'yesterday' THEN 'now-1d/d'
+                                  WHEN 'tomorrow' THEN 'now+1d/d' ELSE expression END;
+    IF expression !~ '^now([-+][0-9]{0,4}[yMwdhms]|/[yMwdhms])*$' THEN
+        RAISE EXCEPTION 'no date math: "%"', expression
+            USING ERRCODE = '22007', HINT = 'Write now, then steps as -7d or +1M, and /d for the start of the day.';
+    END IF;
+    FOR step IN
+        SELECT m FROM regexp_matches(substr(expression, 4), '([-+/])([0-9]*)([yMwdhms])', 'g') m
+    LOOP
+        at := CASE
+            WHEN step[1] = '/' THEN date_trunc(
+                CASE step[3] WHEN 'y' THEN 'year' WHEN 'M' THEN 'month' WHEN 'w' THEN 'week'
+                             WHEN 'd' THEN 'day' WHEN 'h' THEN 'hour' WHEN 'm' THEN 'minute'
+                             ELSE 'second' END, at, zone)
+            -- hours are hours; days keep the time on the clock
+            WHEN step[3] IN ('h', 'm', 's') THEN at + (step[1] || coalesce(nullif(step[2], ''), '1')
+                || CASE step[3] WHEN 'h' THEN ' hours' WHEN 'm' THEN ' minutes'
+                                ELSE ' seconds' END)::interval
+            ELSE ((at AT TIME ZONE zone) + (step[1] || coalesce(nullif(step[2], ''), '1')
+                || CASE step[3] WHEN 'y' THEN ' years' WHEN 'M' THEN ' months'
+                                WHEN 'w' THEN ' weeks' ELSE ' days' END)::interval)
+                AT TIME ZONE zone END;
+    END LOOP;
+    RETURN at;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.date_math(text) IS
+    'The instant that date math names, in the member''s time zone: now, today, now-7d, now/M, now+1M/M-1d (units y M w d h m s; a week begins on Monday); 22007 for anything else. The notation is that of Elasticsearch.';
+
+CREATE FUNCTION saleshub.date_math_day(expression text) RETURNS date
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    RETURN (saleshub.date_math(expression) AT TIME ZONE saleshub.member_zone())::date;
+COMMENT ON FUNCTION saleshub.date_math_day(text) IS
+    'The day of the instant that date math names, in the member''s time zone.';
+
 CREATE FUNCTION saleshub.filter_value(kind text, value jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE

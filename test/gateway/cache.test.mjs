@@ -129,6 +129,17 @@ async function kept(paths)
 	}, { timeout: 10000, what: `${paths.length} answers in Redis` });
 }
 
+test('what depends on the time is not kept', async () =>
+{
+	await hit('/v1/leads?owner_id=me&limit=3');
+	for (let i = 0; i < 8; i++)
+	{
+		const answer = await admin.api('GET', '/v1/leads?created_at[gte]=now-1h&limit=3');
+		assert.equal(answer.status, 200);
+		assert.doesNotMatch(verdict(answer), /hit/);
+	}
+});
+
 test('an answer is served again, with the same body and tag', async () =>
 {
 	for (const path of ['/v1/leads?limit=5', `/v1/leads/${await lead()}`, '/v1/dashboard'])

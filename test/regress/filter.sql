@@ -39,6 +39,35 @@ SELECT e ->> 'pointer', e ->> 'code' FROM jsonb_array_elements(saleshub.filter_c
         jsonb_build_object('field', 'score', 'op', 'in', 'value', (SELECT jsonb_agg(i) FROM generate_series(1, 5001) i)),
         jsonb_build_object('field', 'city', 'op', '=', 'value', repeat('x', 1001))))) -> 'errors') e;
 
+-- date math and me: known only when the list is read
+SELECT saleshub.filter_compile(saleshub.lead_meta() -> 'filter', c)
+FROM unnest(ARRAY[
+    '{"field": "created_at", "op": ">=", "value": "now-7d/d"}', '{"field": "owner_id", "op": "=", "value": "me"}',
+    '{"field": "owner_id", "op": "in", "value": ["me", "00000000-0000-7000-8000-000000000001"]}',
+    '{"field": "created_at", "op": "in", "value": ["today", "2026-01-01"]}', '{"field": "created_at", "op": "<", "value": "now-7x"}',
+    '{"field": "created_at", "op": "<", "value": "now-12345d"}', '{"field": "owner_id", "op": "=", "value": "Me"}']::jsonb[]) c;
+SELECT saleshub.filter_compile(saleshub.deal_meta() -> 'filter', '{"field": "close_date", "op": "<=", "value": "tomorrow"}') ->> 'sql';
+RESET ROLE;
+UPDATE crm.org SET timezone = 'Asia/Kathmandu' WHERE org_id = :'org';
+SET ROLE saleshub_user;
+SELECT saleshub.date_math('now') = now(), saleshub.date_math('now-36h+90m') = now() - interval '34.5 hours',
+    saleshub.date_math('today') = date_trunc('day', now(), 'Asia/Kathmandu'),
+    saleshub.date_math('now/M-1M') = (date_trunc('month', now() AT TIME ZONE 'Asia/Kathmandu') - interval '1 month') AT TIME ZONE 'Asia/Kathmandu',
+    saleshub.date_math('now+w/w') = date_trunc('week', (now() AT TIME ZONE 'Asia/Kathmandu' + interval '7 days') AT TIME ZONE 'Asia/Kathmandu', 'Asia/Kathmandu'),
+    saleshub.date_math_day('yesterday') = (now() AT TIME ZONE 'Asia/Kathmandu')::date - 1;
+SELECT saleshub.date_math('now;drop');
+BEGIN;
+RESET ROLE;
+SELECT set_config('saleshub.member_id', m.member_id::text, true) IS NOT NULL FROM crm.member m WHERE m.org_id = :'org' LIMIT 1;
+SET ROLE saleshub_user;
+INSERT INTO crm.lead (last_name, owner_id, created_at) SELECT 'Mine ' || d, saleshub.member_id(), now() - d * interval '1 day' FROM generate_series(0, 20, 10) d;
+INSERT INTO crm.lead (last_name) VALUES ('Ours');
+UPDATE crm.lead SET owner_id = NULL WHERE last_name = 'Ours';
+SELECT f, jsonb_path_query_array(crm.lead_list(filters => f), '$.data[*].last_name')
+FROM unnest(ARRAY['[{"field": "owner_id", "op": "eq", "value": "me"}]', '[{"field": "owner_id", "op": "ne", "value": "me"}]', '[{"field": "created_at", "op": "lt", "value": "now-15d"}]',
+    '[{"field": "created_at", "op": "gte", "value": "now-11d"}, {"field": "created_at", "op": "lt", "value": "now-1h"}]']::jsonb[]) f;
+ROLLBACK;
+
 -- Random things, the same in every run of one server version.
 SELECT setseed(0.25) IS NOT NULL AS seeded;
 CREATE FUNCTION pg_temp.pick(VARIADIC items text[]) RETURNS text LANGUAGE sql VOLATILE AS $$

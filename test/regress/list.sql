@@ -93,7 +93,7 @@ SELECT crm.deal_list(1, filters => '[{"field": "amount", "op": "gte", "value": "
     {"field": "tags", "value": "ten"}]', count_ => true) -> 'total';
 SELECT pg_temp.refused(format('SELECT crm.deal_list(filters => %L)', '[{"field": "nope", "value": "1"}, {"field": "amount", "op": "gte", "value": "x"},
     {"field": "status", "op": "lt", "value": "open"}, {"field": "status", "value": "open,odd"}, {"field": "amount", "op": "like", "value": "1"},
-    {"field": "owner_id", "value": "me"}, {"field": "close_date", "op": "lt", "value": "2026-02-30"}, {"field": "custom", "value": "1"}]'));
+    {"field": "owner_id", "value": "we"}, {"field": "close_date", "op": "lt", "value": "2026-02-30"}, {"field": "custom", "value": "1"}]'));
 
 -- cursors belong to their list
 SELECT crm.deal_list(5, sort => 'name') ->> 'next_cursor' AS cursor \gset
