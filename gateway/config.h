@@ -18,19 +18,20 @@ struct config
 	int threads;			  /* event loops, 0 = one per core */
 	int read_connections;	  /* pipelined, per thread */
 	int write_connections;	  /* per thread */
-	int queue_limit;		  /* requests waiting for a database connection, per thread */
-	int access_token_s;		  /* life of an access token, seconds */
-	int refresh_token_s;	  /* life of a session without use, seconds */
-	int max_body;			  /* largest request body, bytes */
-	int head_limit;			  /* largest HTTP/1 request head, bytes */
-	int request_timeout_ms;	  /* head and body must have arrived */
-	int drain_s;			  /* time for requests under way after SIGTERM */
-	int cache_l1_mb;		  /* in-process response cache, per thread */
-	int live_per_member;	  /* live connections of one member, per thread */
-	int max_connections;	  /* open client connections, all threads together */
-	int queue_timeout_ms;	  /* longest wait for a database connection */
-	bool sign_up;			  /* may strangers create an organisation */
-	bool log_requests;		  /* one JSON line per request */
+	int transfer_limit;		/* uploads and downloads at once, each with a connection, all threads */
+	int queue_limit;		/* requests waiting for a database connection, per thread */
+	int access_token_s;		/* life of an access token, seconds */
+	int refresh_token_s;	/* life of a session without use, seconds */
+	int max_body;			/* largest request body, bytes */
+	int head_limit;			/* largest HTTP/1 request head, bytes */
+	int request_timeout_ms; /* head and body must have arrived */
+	int drain_s;			/* time for requests under way after SIGTERM */
+	int cache_l1_mb;		/* in-process response cache, per thread */
+	int live_per_member;	/* live connections of one member, per thread */
+	int max_connections;	/* open client connections, all threads together */
+	int queue_timeout_ms;	/* longest wait for a database connection */
+	bool sign_up;			/* may strangers create an organisation */
+	bool log_requests;		/* one JSON line per request */
 };
 
 /* The settings in force; constant after config_load. */

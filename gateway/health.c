@@ -11,6 +11,7 @@
 #include "redis.h"
 #include "route.h"
 #include "text.h"
+#include "transfer.h"
 
 enum
 {
@@ -198,6 +199,12 @@ read_redis(void)
 }
 
 static double
+read_transfers(void)
+{
+	return transfer_count();
+}
+
+static double
 read_one(void)
 {
 	return 1;
@@ -218,6 +225,7 @@ health_register(void)
 		"saleshub_pg_pool_idle", NULL, "Database connections without work.", read_pool_idle);
 	metric_gauge(
 		"saleshub_pg_pool_waiting", NULL, "Queries waiting for a connection.", read_pool_waiting);
+	metric_gauge("saleshub_transfers", NULL, "Uploads and downloads under way.", read_transfers);
 	metric_gauge("saleshub_http_connections", NULL, "Open client connections.", read_connections);
 	metric_gauge(
 		"saleshub_events_listening", NULL, "1 while events are heard at once.", read_listening);

@@ -445,8 +445,8 @@ pipeline_send(struct pipeline *pipeline, struct pool_query *query)
 
 /* --- receiving --- */
 
-static void
-fill_error(struct pool_result *result, const PGresult *error)
+void
+pipeline_fill_error(struct pool_result *result, const PGresult *error)
 {
 	result->sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
 	result->message = PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
@@ -472,7 +472,7 @@ end_flight(struct pipeline *pipeline, bool lost)
 	if (lost)
 		result.unavailable = result.maybe_run = true;
 	else if (flight->error)
-		fill_error(&result, flight->error);
+		pipeline_fill_error(&result, flight->error);
 	else
 		result.ok = true;
 	for (int i = 0; i < POOL_STEPS; i++)
@@ -496,12 +496,11 @@ pipeline_break(struct pipeline *pipeline, const char *why)
 		end_flight(pipeline, true);
 }
 
-/* The server ends the session with the error: whatever it says, the connection is lost. */
-static bool
-is_fatal(const PGresult *result)
+bool
+pipeline_is_fatal(const PGresult *error)
 {
-	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *sqlstate = PQresultErrorField(error, PG_DIAG_SQLSTATE);
+	const char *severity = PQresultErrorField(error, PG_DIAG_SEVERITY_NONLOCALIZED);
 
 	return !sqlstate ||
 		   (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0));
@@ -529,7 +528,7 @@ take(struct pipeline *pipeline, PGresult *result)
 	}
 	if (status == PGRES_FATAL_ERROR)
 	{
-		bool fatal = is_fatal(result);
+		bool fatal = pipeline_is_fatal(result);
 
 		PQclear(flight->error);
 		flight->error = result;

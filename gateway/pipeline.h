@@ -48,3 +48,9 @@ void pipeline_abandon(struct pipeline *pipeline, uint64_t now, uint64_t patience
 void pipeline_break(struct pipeline *pipeline, const char *why);
 /* The statement's name did not fit the server's state: use another from now on. NULL: all names. */
 void pipeline_rename(struct pipeline *pipeline, const char *name);
+
+struct pg_result;
+/* The fields of an error of libpq's; the strings live as long as it. */
+void pipeline_fill_error(struct pool_result *result, const struct pg_result *error);
+/* The server ends the session with the error: whatever it says, the connection is lost. */
+bool pipeline_is_fatal(const struct pg_result *error);
