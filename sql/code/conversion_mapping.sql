@@ -216,10 +216,7 @@ BEGIN
     -- One new version after the other.
     PERFORM pg_advisory_xact_lock(hashtextextended('conversion_mapping ' || saleshub.org_id(), 0));
     current := saleshub.mapping_version();
-    IF if_match IS NOT NULL AND btrim(if_match) <> '*' AND btrim(btrim(if_match), '"') <> current::text THEN
-        PERFORM saleshub.raise('SH412', format('the mapping is at version %s, not %s', current, if_match),
-                               jsonb_build_object('code', 'version_mismatch', 'version', current));
-    END IF;
+    PERFORM saleshub.version_check(current, if_match, 'the mapping');
     INSERT INTO crm.conversion_mapping (version, position, source, target_entity, target_field, policy, created_by)
     SELECT current + 1, n, e ->> 'source', e ->> 'target_entity', e ->> 'target_field',
            coalesce(e ->> 'policy', 'fill_blank'), saleshub.member_id()

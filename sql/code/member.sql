@@ -120,22 +120,6 @@ END
 $$;
 COMMENT ON FUNCTION crm.me_get() IS 'The signed-in member with preferences and organisation';
 
-CREATE FUNCTION saleshub.version_check(current bigint, if_match text) RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
-AS $$
-BEGIN
-    IF if_match IS NOT NULL AND btrim(if_match) <> '*' AND NOT EXISTS (
-        SELECT FROM string_to_table(if_match, ',') tag WHERE btrim(btrim(tag), '"') = current::text)
-    THEN
-        PERFORM saleshub.raise('SH412', format('the record is at version %s, not %s', current, if_match),
-            jsonb_build_object('code', 'version_mismatch', 'version', current),
-            'Read the record again and repeat the change.');
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION saleshub.version_check(bigint, text) IS
-    'Raises SH412 unless If-Match names the version';
-
 CREATE FUNCTION saleshub.member_apply(
     org uuid, member uuid, patch jsonb, if_match text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

@@ -178,17 +178,37 @@ $$;
 COMMENT ON FUNCTION saleshub.record_get(jsonb, uuid, text, text, timestamptz) IS
     'A live record as JSON, or one that was live at the instant as_of, as it was then; of a merged one the record that took its place, by 308 in HTTP.';
 
+CREATE FUNCTION saleshub.version_check(current bigint, if_match text,
+                                       what text DEFAULT 'the record')
+    RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF if_match IS NOT NULL AND btrim(if_match) <> '*' AND NOT EXISTS (
+        SELECT FROM string_to_table(if_match, ',') tag WHERE btrim(btrim(tag), '"') = current::text)
+    THEN
+        PERFORM saleshub.raise(
+            'SH412', format('%s is at version %s, not %s', what, current, if_match),
+            jsonb_build_object('code', 'version_mismatch', 'version', current),
+            'Read the record again and repeat the change.');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.version_check(bigint, text, text) IS
+    'Raises SH412 unless If-Match names the version: "3", 3, a list, * or NULL.';
+
 CREATE FUNCTION saleshub.record_match(meta jsonb, id uuid, if_match text) RETURNS uuid
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    current text;
+    current bigint;
     target uuid;
 BEGIN
     current := saleshub.run(
         'SELECT to_jsonb(t.version) FROM ' || (meta ->> 'table') || ' t'
-        || saleshub.record_where(meta) || ' FOR NO KEY UPDATE', jsonb_build_object('id', id))::text;
+        || saleshub.record_where(meta) || ' FOR NO KEY UPDATE', jsonb_build_object('id', id))::bigint;
     IF current IS NULL THEN
         target := saleshub.redirected(meta ->> 'noun', id);
         IF target IS NULL THEN
@@ -196,15 +216,7 @@ BEGIN
         END IF;
         RETURN saleshub.record_match(meta, target, if_match);
     END IF;
-    IF if_match IS NOT NULL AND btrim(if_match) <> '*' AND NOT EXISTS (
-        SELECT FROM string_to_table(if_match, ',') tag WHERE btrim(btrim(tag), '"') = current
-    ) THEN
-        PERFORM saleshub.raise(
-            'SH412',
-            format('%s %s is at version %s, not %s', meta ->> 'noun', id, current, if_match),
-            jsonb_build_object('code', 'version_mismatch', 'version', current::bigint),
-            'Read the record again and repeat the change.');
-    END IF;
+    PERFORM saleshub.version_check(current, if_match, format('%s %s', meta ->> 'noun', id));
     RETURN id;
 END;
 $$;

@@ -94,55 +94,32 @@ RETURN '{
             "active": {"type": "boolean"}}}}}}'::jsonb;
 COMMENT ON FUNCTION saleshub.routing_rules_schema() IS 'JSON Schema of the body of crm.routing_rules_put';
 
-CREATE FUNCTION saleshub.routing_rules_check(body jsonb) RETURNS void
+CREATE FUNCTION saleshub.pool_faults(body jsonb, list text) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
-DECLARE
-    faults jsonb := saleshub.schema_errors(saleshub.routing_rules_schema(), body, '');
-    rule jsonb;
-    n bigint;
 BEGIN
-    FOR rule, n IN
-        SELECT e, i - 1 FROM jsonb_array_elements(CASE WHEN jsonb_typeof(body -> 'rules') = 'array'
-                                                       THEN body -> 'rules' ELSE '[]' END)
-                             WITH ORDINALITY AS r (e, i)
-         WHERE jsonb_typeof(e) = 'object'
-    LOOP
-        IF rule ? 'id' AND NOT EXISTS (
-            SELECT FROM crm.routing_rule AS r
-             WHERE r.org_id = saleshub.org_id() AND r.routing_rule_id::text = lower(rule ->> 'id')) THEN
-            faults := faults || saleshub.fault(format('/rules/%s/id', n), 'not_found', 'names no rule');
-        END IF;
-        IF rule ? 'pool_id' AND NOT EXISTS (
-            SELECT FROM crm.routing_pool AS p
-             WHERE p.org_id = saleshub.org_id()
-               AND p.routing_pool_id::text = lower(rule ->> 'pool_id')) THEN
-            faults := faults || saleshub.fault(format('/rules/%s/pool_id', n), 'not_found',
-                                               'names no pool');
-        END IF;
-        IF jsonb_typeof(rule -> 'predicate') = 'object' THEN
-            faults := faults || saleshub.predicate_faults(format('/rules/%s/predicate', n),
-                                                          rule -> 'predicate');
-        END IF;
-    END LOOP;
-    IF faults <> '[]' THEN
-        PERFORM saleshub.raise('22023', 'the routing rules are not valid',
-            jsonb_build_object('code', 'invalid_body', 'errors', faults));
-    END IF;
+    RETURN (
+        SELECT coalesce(jsonb_agg(f), '[]')
+          FROM saleshub.set_items(body, list) AS x,
+               jsonb_array_elements(saleshub.fault(format('/%s/%s/pool_id', list, x.n), 'not_found',
+                                                   'names no pool')) AS f
+         WHERE x.item ->> 'pool_id' IS NOT NULL
+           AND NOT EXISTS (SELECT FROM crm.routing_pool AS p
+                            WHERE p.org_id = saleshub.org_id()
+                              AND p.routing_pool_id::text = lower(x.item ->> 'pool_id')));
 END
 $$;
-COMMENT ON FUNCTION saleshub.routing_rules_check(jsonb) IS
-    'Raises 22023 with every fault of a list of routing rules';
+COMMENT ON FUNCTION saleshub.pool_faults(jsonb, text) IS 'Items of the list of a body whose pool_id names no pool';
 
 CREATE FUNCTION crm.routing_rules_put(body jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    kept uuid[] := saleshub.set_check('routing_rule', 'rules', saleshub.routing_rules_schema(), body,
+                                      saleshub.pool_faults(body, 'rules'));
 BEGIN
-    PERFORM saleshub.routing_rules_check(body);
     DELETE FROM crm.routing_rule AS r
-     WHERE r.org_id = saleshub.org_id()
-       AND NOT EXISTS (SELECT FROM jsonb_array_elements(body -> 'rules') AS e
-                        WHERE lower(e ->> 'id') = r.routing_rule_id::text);
+     WHERE r.org_id = saleshub.org_id() AND r.routing_rule_id <> ALL (kept);
     INSERT INTO crm.routing_rule AS r
            (org_id, routing_rule_id, name, predicate, routing_pool_id, skills, position, active)
     SELECT saleshub.org_id(), coalesce((e ->> 'id')::uuid, crm.uuid_v7()), btrim(e ->> 'name'),

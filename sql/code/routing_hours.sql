@@ -160,34 +160,32 @@ RETURN '{
 COMMENT ON FUNCTION saleshub.routing_calendars_schema() IS
     'JSON Schema of the body of crm.routing_calendars_put';
 
+CREATE FUNCTION saleshub.calendars_faults(body jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(jsonb_agg(f), '[]')
+          FROM saleshub.set_items(body, 'calendars') AS x,
+               jsonb_array_elements(
+                   CASE jsonb_typeof(x.item -> 'hours') WHEN 'array' THEN saleshub.routing_hours_errors(
+                       x.item -> 'hours', format('/calendars/%s/hours', x.n)) ELSE '[]' END
+                || CASE WHEN saleshub.zone_ok(x.item ->> 'timezone') THEN '[]' ELSE saleshub.fault(
+                       format('/calendars/%s/timezone', x.n), 'invalid', 'names no time zone') END) AS f);
+END
+$$;
+COMMENT ON FUNCTION saleshub.calendars_faults(jsonb) IS
+    'What is wrong with the hours and time zones of the calendars of a body';
+
 CREATE FUNCTION crm.routing_calendars_put(body jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    faults jsonb := saleshub.schema_errors(saleshub.routing_calendars_schema(), body, '');
+    kept uuid[] := saleshub.set_check('routing_calendar', 'calendars',
+        saleshub.routing_calendars_schema(), body, saleshub.calendars_faults(body));
 BEGIN
-    IF faults = '[]' THEN
-        SELECT coalesce(jsonb_agg(f), '[]') INTO faults
-          FROM jsonb_array_elements(body -> 'calendars') WITH ORDINALITY AS x (e, n),
-               jsonb_array_elements(
-                   saleshub.routing_hours_errors(e -> 'hours', format('/calendars/%s/hours', n - 1))
-                || CASE WHEN saleshub.zone_ok(e ->> 'timezone') THEN '[]' ELSE saleshub.fault(
-                       format('/calendars/%s/timezone', n - 1), 'invalid', 'names no time zone') END
-                || CASE WHEN NOT e ? 'id' OR EXISTS (
-                       SELECT FROM crm.routing_calendar AS c
-                        WHERE c.org_id = saleshub.org_id()
-                          AND c.routing_calendar_id::text = lower(e ->> 'id')) THEN '[]'
-                       ELSE saleshub.fault(format('/calendars/%s/id', n - 1), 'not_found',
-                                           'names no calendar') END) AS f;
-    END IF;
-    IF faults <> '[]' THEN
-        PERFORM saleshub.raise('22023', 'the calendars are not valid',
-            jsonb_build_object('code', 'invalid_body', 'errors', faults));
-    END IF;
     DELETE FROM crm.routing_calendar AS c
-     WHERE c.org_id = saleshub.org_id()
-       AND NOT EXISTS (SELECT FROM jsonb_array_elements(body -> 'calendars') AS e
-                        WHERE lower(e ->> 'id') = c.routing_calendar_id::text);
+     WHERE c.org_id = saleshub.org_id() AND c.routing_calendar_id <> ALL (kept);
     INSERT INTO crm.routing_calendar AS c
            (org_id, routing_calendar_id, name, timezone, hours, holidays)
     SELECT saleshub.org_id(), coalesce((e ->> 'id')::uuid, crm.uuid_v7()), btrim(e ->> 'name'),

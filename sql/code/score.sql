@@ -169,51 +169,16 @@ RETURN '{
             "active": {"type": "boolean"}}}}}}'::jsonb;
 COMMENT ON FUNCTION saleshub.score_rules_schema() IS 'JSON Schema of the body of crm.score_rules_put';
 
-CREATE FUNCTION saleshub.score_rules_check(body jsonb) RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    faults jsonb := saleshub.schema_errors(saleshub.score_rules_schema(), body, '');
-    rule jsonb;
-    n bigint;
-BEGIN
-    FOR rule, n IN
-        SELECT e, i - 1 FROM jsonb_array_elements(CASE WHEN jsonb_typeof(body -> 'rules') = 'array'
-                                                       THEN body -> 'rules' ELSE '[]' END)
-                             WITH ORDINALITY AS r (e, i)
-         WHERE jsonb_typeof(e) = 'object'
-    LOOP
-        IF NOT EXISTS (SELECT FROM crm.score_rule AS r
-                        WHERE r.org_id = saleshub.org_id()
-                          AND r.score_rule_id::text = lower(rule ->> 'id')) THEN
-            faults := faults || CASE WHEN rule ? 'id' THEN saleshub.fault(
-                format('/rules/%s/id', n), 'not_found', 'names no rule') ELSE '[]' END;
-        END IF;
-        IF jsonb_typeof(rule -> 'predicate') = 'object' THEN
-            faults := faults || saleshub.predicate_faults(format('/rules/%s/predicate', n),
-                                                          rule -> 'predicate');
-        END IF;
-    END LOOP;
-    IF faults <> '[]' THEN
-        PERFORM saleshub.raise('22023', 'the scoring rules are not valid',
-            jsonb_build_object('code', 'invalid_body', 'errors', faults));
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION saleshub.score_rules_check(jsonb) IS
-    'Raises 22023 with every fault of a list of scoring rules';
-
 CREATE FUNCTION crm.score_rules_put(body jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    kept uuid[] := saleshub.set_check('score_rule', 'rules', saleshub.score_rules_schema(), body);
 BEGIN
-    PERFORM saleshub.score_rules_check(body);
     -- One statement, so that the leads are scored anew once.
     WITH gone AS (
         DELETE FROM crm.score_rule AS r
-         WHERE r.org_id = saleshub.org_id()
-           AND NOT EXISTS (SELECT FROM jsonb_array_elements(body -> 'rules') AS e
-                            WHERE e ->> 'id' = r.score_rule_id::text))
+         WHERE r.org_id = saleshub.org_id() AND r.score_rule_id <> ALL (kept))
     INSERT INTO crm.score_rule AS r (org_id, score_rule_id, label, predicate, points, position, active)
     SELECT saleshub.org_id(), coalesce((e ->> 'id')::uuid, crm.uuid_v7()), btrim(e ->> 'label'),
            e -> 'predicate', (e ->> 'points')::integer, i, coalesce((e ->> 'active')::boolean, true)
