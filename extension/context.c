@@ -42,6 +42,7 @@ static struct uuid_setting session;
 static char *member_role = NULL;
 static char *request_id = NULL;
 static bool converting = false;
+static int max_upload = 1024; /* read by name */
 
 enum duplicates
 {
@@ -226,6 +227,18 @@ sh_context_init(void)
 							 NULL,
 							 NULL,
 							 NULL);
+	DefineCustomIntVariable("saleshub.max_upload",
+							"Largest file that can be uploaded.",
+							NULL,
+							&max_upload,
+							1024,
+							1,
+							1048576,
+							PGC_SUSET,
+							GUC_UNIT_MB,
+							NULL,
+							NULL,
+							NULL);
 	RegisterXactCallback(on_transaction_end, NULL);
 }
 

@@ -117,6 +117,7 @@ BEGIN
     END IF;
     PERFORM saleshub.retain();
     DELETE FROM saleshub.idempotency i WHERE i.at < now() - interval '1 day';
+    PERFORM saleshub.upload_sweep();
     DELETE FROM saleshub.rollup r
      WHERE r.n = 0 AND r.amount = 0 AND r.weighted = 0 AND r.seconds = 0;
     PERFORM saleshub.filter_uses_fold();
@@ -124,7 +125,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION saleshub.keep_house(interval) IS
-    'Drops events past retention (a bounded number a call) and empty rollup rows, idempotency keys after a day, and what retention no longer keeps, and counts uses of filters; returns the number of events. Done by the worker every minute';
+    'Drops events past retention (a bounded number a call) and empty rollup rows, idempotency keys and unused uploads after a day, and what retention no longer keeps, and counts uses of filters; returns the number of events. Done by the worker every minute';
 
 CREATE FUNCTION saleshub.run_maintenance() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp

@@ -31,7 +31,8 @@ DECLARE
         'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock',
         'routing_members', 'routing_territories', 'routing_sticky',
         'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',
-        'duplicate_scan_ids', 'duplicate_scan_step'];
+        'duplicate_scan_ids', 'duplicate_scan_step',
+        'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

@@ -84,3 +84,8 @@ SELECT saleshub.add_fk('saved_filter_use_filter_fk', 'crm.saved_filter_use',
                        'org_id, saved_filter_id', 'crm.saved_filter', 'org_id, saved_filter_id');
 SELECT saleshub.add_fk('saved_filter_use_day_filter_fk', 'crm.saved_filter_use_day',
                        'org_id, saved_filter_id', 'crm.saved_filter', 'org_id, saved_filter_id');
+
+SELECT saleshub.add_fk('upload_member_fk', 'saleshub.upload', 'org_id, created_by',
+                       'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('upload_part_upload_fk', 'saleshub.upload_part', 'org_id, upload_id',
+                       'saleshub.upload', 'org_id, upload_id', 'CASCADE');
