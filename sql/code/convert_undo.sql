@@ -149,8 +149,8 @@ CREATE FUNCTION saleshub.conversion_row(entity text, id uuid) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    IF entity NOT IN ('company', 'contact', 'deal', 'activity') THEN
-        PERFORM saleshub.raise('22023', format('a conversion does not write "%s"', entity));
+    IF entity NOT IN ('lead', 'company', 'contact', 'deal', 'activity', 'product') THEN
+        PERFORM saleshub.raise('22023', format('"%s" is no kind of record', entity));
     END IF;
     RETURN saleshub.run(format(
         'SELECT to_jsonb(t) FROM crm.%1$I AS t WHERE t.org_id = saleshub.org_id()'

@@ -118,6 +118,7 @@ BEGIN
     PERFORM saleshub.retain();
     DELETE FROM saleshub.idempotency i WHERE i.at < now() - interval '1 day';
     PERFORM saleshub.upload_sweep();
+    DELETE FROM crm.batch b WHERE b.at < now() - interval '90 days';
     DELETE FROM saleshub.rollup r
      WHERE r.n = 0 AND r.amount = 0 AND r.weighted = 0 AND r.seconds = 0;
     PERFORM saleshub.filter_uses_fold();

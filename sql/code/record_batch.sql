@@ -61,7 +61,10 @@ CREATE FUNCTION saleshub.batch_run(noun text, item jsonb) RETURNS jsonb
 AS $$
 DECLARE
     op text := item ->> 'op';
+    was bigint;
+    before jsonb;
     doc jsonb;
+    id uuid;
 BEGIN
     IF op = 'create' AND item ? 'id' THEN
         PERFORM saleshub.batch_fault('/id', 'unknown_member', 'goes with update and delete');
@@ -69,6 +72,11 @@ BEGIN
         PERFORM saleshub.batch_fault('/id', 'required', 'is required');
     ELSIF op <> 'delete' AND NOT item ? 'body' THEN
         PERFORM saleshub.batch_fault('/body', 'required', 'is required');
+    END IF;
+    IF op = 'update' THEN
+        id := coalesce(saleshub.redirected(noun, (item ->> 'id')::uuid), (item ->> 'id')::uuid);
+        was := saleshub.batch_version(noun, id);
+        before := saleshub.batch_parts(noun, id, item -> 'body');
     END IF;
     doc := saleshub.run(
         CASE op
@@ -79,14 +87,19 @@ BEGIN
             ELSE format('SELECT ''{}''::jsonb FROM crm.%I(($1 ->> ''id'')::uuid, $1 ->> ''if_match'')',
                         noun || '_delete')
         END, item);
+    id := coalesce(doc ->> 'id', item ->> 'id');
     RETURN jsonb_strip_nulls(jsonb_build_object(
         'status', CASE op WHEN 'create' THEN 201 WHEN 'update' THEN 200 ELSE 204 END,
-        'id', coalesce(doc -> 'id', item -> 'id'), 'version', doc -> 'version',
-        'duplicates', doc -> 'duplicates'));
+        'id', id, 'version', doc -> 'version', 'duplicates', doc -> 'duplicates'))
+        || jsonb_build_object('done', jsonb_strip_nulls(jsonb_build_object(
+            'op', op, 'id', id, 'was', was,
+            'version', coalesce((doc ->> 'version')::bigint, saleshub.batch_version(noun, id))))
+            || CASE WHEN before IS NULL THEN '{}' ELSE jsonb_build_object('parts', jsonb_build_array(
+                before, saleshub.batch_parts(noun, id, item -> 'body'))) END);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.batch_run(text, jsonb) IS
-    'Does one item and answers {status, id, version}.';
+    'Does one item and answers {status, id, version}, and in done what taking it back needs to know.';
 
 CREATE FUNCTION saleshub.batch_fault(pointer text, code text, detail text) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -146,7 +159,9 @@ AS $$
 DECLARE
     item jsonb;
     place integer := 0;
+    result jsonb;
     results jsonb[] := '{}';
+    done jsonb[] := '{}';
     errors jsonb;
     failed integer;
 BEGIN
@@ -158,7 +173,11 @@ BEGIN
     FOR item IN SELECT i FROM jsonb_array_elements(body -> 'items') WITH ORDINALITY AS e (i, n)
                 ORDER BY n
     LOOP
-        results := results || saleshub.batch_item(noun, item, place);
+        result := saleshub.batch_item(noun, item, place);
+        results := results || (result - 'done');
+        IF result ? 'done' THEN
+            done := done || (result -> 'done');
+        END IF;
         place := place + 1;
     END LOOP;
     SELECT count(*) INTO failed FROM unnest(results) r WHERE r ? 'problem';
@@ -173,13 +192,15 @@ BEGIN
     -- The tag and place of the last item are not those of the batch.
     PERFORM saleshub.reply(200, '', '');
     RETURN jsonb_build_object('succeeded', place - failed, 'failed', failed,
+                              'batch_id', CASE WHEN done <> '{}' THEN saleshub.batch_keep(noun, done) END,
                               'data', to_jsonb(results));
 END;
 $$;
 COMMENT ON FUNCTION crm.record_batch(text, jsonb) IS
     'Creates, changes and deletes up to 1,000 records of a noun: {"items": [{"op", "id", "if_match",
 "body"}], "atomic"}. Each item succeeds or fails on its own and has its result in data, in the order
-given; with atomic any fault undoes all, and all faults of all items are told.';
+given; with atomic any fault undoes all, and all faults of all items are told. batch_id is for
+crm.batch_undo.';
 
 DO $do$
 DECLARE

@@ -222,7 +222,7 @@ test('a list is walked by its cursor, filtered, sorted, counted', async () => {
 
 	for (const [query, parameter] of [['limit=201', 'limit'], ['sort=nope', 'sort'], ['fields=nope', 'fields'],
 		['include=nope', 'include'], ['cursor=nope', 'cursor'], ['nope=1', 'nope'], ['employees[gte]=x', 'employees[gte]'],
-		['owner_id=me', 'owner_id'], ['created_at[lt]=yesterday', 'created_at[lt]']])
+		['owner_id=we', 'owner_id'], ['created_at[lt]=someday', 'created_at[lt]']])
 	{
 		const answer = await fresh.api('GET', `/v1/companies?${query}`);
 		assert.equal(answer.status, 400, `${query}: ${answer.text}`);

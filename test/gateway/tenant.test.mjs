@@ -35,11 +35,14 @@ async function belongings(session, word)
 	const twin = await make(session, 'contacts', { last_name: `${word} twin` });
 	const merge = await session.api('POST', `/v1/contacts/${contact.id}/merge`, { losers: [twin.id] });
 	assert.equal(merge.status, 200, merge.text);
+	const batch = await session.api('POST', '/v1/leads:batch',
+		{ items: [{ op: 'create', body: { last_name: `${word} batch` } }] });
+	assert.equal(batch.status, 200, batch.text);
 	const [pipeline] = (await session.api('GET', '/v1/pipelines')).body.data;
 	return {
 		leads: lead.id, contacts: contact.id, companies: company.id, deals: deal.id,
 		activities: activity.id, members: session.member.id, pipelines: pipeline.id,
-		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id, merges: merge.body.merge_id,
+		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id, merges: merge.body.merge_id, batches: batch.body.batch_id,
 		products: product.id, routing: pools.body.data[0].id, teams: lead.id, sessions: lead.id, filters: filter.id,
 	};
 }
