@@ -10,12 +10,14 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/uuid.h"
 
 #include "convert.h"
 #include "saleshub.h"
 
 PG_FUNCTION_INFO_V1(sh_merge_run);
 PG_FUNCTION_INFO_V1(sh_merge_back);
+PG_FUNCTION_INFO_V1(sh_redirected);
 
 /* The first column of the only row, copied out of SPI. */
 static Datum
@@ -93,4 +95,51 @@ sh_merge_back(PG_FUNCTION_ARGS)
 	if (result == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+/* The uuid that a statement about a noun and an id answers, copied out of SPI; NULL for none. */
+static pg_uuid_t *
+run_uuid(const char *sql, MemoryContext context, Datum noun, const pg_uuid_t *id)
+{
+	Oid types[2] = { TEXTOID, UUIDOID };
+	Datum values[2] = { noun, UUIDPGetDatum(id) };
+	pg_uuid_t *answer;
+	bool isnull;
+	Datum result;
+
+	if (SPI_execute_plan(sh_plan(sql, 2, types), values, NULL, false, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "a redirection answered nothing");
+	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
+		return NULL;
+	answer = MemoryContextAlloc(context, sizeof(*answer));
+	*answer = *DatumGetUUIDP(result);
+	return answer;
+}
+
+/*
+ * saleshub.redirected(noun text, id uuid): the way is followed as the owner, through records that
+ * the caller may not see; where it ends is told to those who see that record.
+ */
+Datum
+sh_redirected(PG_FUNCTION_ARGS)
+{
+	static const char end[] = "SELECT saleshub.redirect_end($1, $2)";
+	static const char seen[] = "SELECT CASE WHEN saleshub.record_visible($1, $2) THEN $2 END";
+	MemoryContext context = CurrentMemoryContext;
+	Datum noun = PG_GETARG_DATUM(0);
+	struct sh_identity identity;
+	pg_uuid_t *target;
+
+	SPI_connect();
+	sh_owner_enter(&identity);
+	target = run_uuid(end, context, noun, PG_GETARG_UUID_P(1));
+	sh_owner_leave(&identity);
+	if (target)
+		target = run_uuid(seen, context, noun, target);
+	SPI_finish();
+	if (!target)
+		PG_RETURN_NULL();
+	PG_RETURN_UUID_P(target);
 }

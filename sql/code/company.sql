@@ -79,8 +79,8 @@ BEGIN
                                                       NEW.owner_id);
     END IF;
     IF fresh OR NEW.parent_id IS DISTINCT FROM OLD.parent_id THEN
-        faults := faults || saleshub.reference_faults(NEW.org_id, '/parent_id', 'company',
-                                                      NEW.parent_id);
+        faults := faults || saleshub.reference_held(NEW.org_id, '/parent_id', 'company',
+                                                    NEW.parent_id);
         IF saleshub.company_below(NEW.org_id, NEW.company_id, NEW.parent_id) THEN
             faults := faults || saleshub.fault('/parent_id', 'cycle',
                                                'is the company itself or owned by it');

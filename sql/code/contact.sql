@@ -70,8 +70,8 @@ BEGIN
                                                       NEW.owner_id);
     END IF;
     IF fresh OR NEW.company_id IS DISTINCT FROM OLD.company_id THEN
-        faults := faults || saleshub.reference_faults(NEW.org_id, '/company_id', 'company',
-                                                      NEW.company_id);
+        faults := faults || saleshub.reference_held(NEW.org_id, '/company_id', 'company',
+                                                    NEW.company_id);
     END IF;
 
     IF faults <> '[]' THEN

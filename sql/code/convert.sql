@@ -182,6 +182,12 @@ BEGIN
                 format('has no rate to %s today', saleshub.org_currency(org)));
         END IF;
     END IF;
+    IF options ? 'owner' AND faults = '[]' AND EXISTS (
+        SELECT FROM unnest(ARRAY['company', 'contact', 'deal']) AS n
+         WHERE options -> n ->> 'mode' IN ('create', 'auto')
+           AND NOT saleshub.owner_in_sight(n, (options ->> 'owner')::uuid)) THEN
+        faults := saleshub.fault('/owner', 'not_visible', 'must be a member whose records you see');
+    END IF;
     IF faults <> '[]' THEN
         PERFORM saleshub.raise('22023', 'the options of the conversion name what is not there',
             jsonb_build_object('code', 'invalid_body', 'errors', faults));

@@ -6,6 +6,55 @@ AS 'MODULE_PATHNAME', 'sh_convert_lock';
 COMMENT ON FUNCTION saleshub.convert_lock(uuid[]) IS
     'Takes the locks that conversions of these leads need to find their company and person, in one order';
 
+CREATE FUNCTION saleshub.convert_lock_records(leads uuid[], wanted jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    org uuid := saleshub.org_id();
+    domains text[];
+    names text[];
+    emails text[];
+    phones text[];
+BEGIN
+    SELECT array_agg(saleshub.lead_domain(l.website, l.email)), array_agg(saleshub.company_key(l.company_name)),
+           array_agg(l.email), array_agg(l.phone)
+      INTO domains, names, emails, phones
+      FROM crm.lead AS l WHERE l.org_id = org AND l.lead_id = ANY (leads) AND l.deleted_at IS NULL;
+    -- By type and id, as a conversion of one lead locks them. A few too many do no harm.
+    PERFORM FROM crm.company AS c
+      WHERE c.org_id = org AND c.deleted_at IS NULL
+        AND (c.domain = ANY (domains) OR saleshub.company_key(c.name) = ANY (names)
+             OR c.company_id = ANY (ARRAY(SELECT (w #>> '{company,id}')::uuid FROM jsonb_array_elements(wanted) AS w)))
+      ORDER BY c.company_id FOR NO KEY UPDATE;
+    PERFORM FROM crm.contact AS c
+      WHERE c.org_id = org AND c.deleted_at IS NULL
+        AND (c.email = ANY (emails) OR c.phone = ANY (phones)
+             OR c.contact_id = ANY (ARRAY(SELECT (w #>> '{contact,id}')::uuid FROM jsonb_array_elements(wanted) AS w)))
+      ORDER BY c.contact_id FOR NO KEY UPDATE;
+    PERFORM FROM crm.deal AS d
+      WHERE d.org_id = org AND d.deleted_at IS NULL
+        AND d.deal_id = ANY (ARRAY(SELECT (w #>> '{deal,id}')::uuid FROM jsonb_array_elements(wanted) AS w))
+      ORDER BY d.deal_id FOR NO KEY UPDATE;
+    PERFORM saleshub.convert_lock_activities(leads);
+END
+$$;
+COMMENT ON FUNCTION saleshub.convert_lock_records(uuid[], jsonb) IS
+    'Locks the records that conversions of these leads may find or are told to link, and what is linked with the leads, in one order for all batches';
+
+CREATE FUNCTION saleshub.convert_lock_activities(leads uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM crm.activity AS a
+      WHERE a.org_id = saleshub.org_id() AND a.deleted_at IS NULL
+        AND a.activity_id = ANY (ARRAY(SELECT k.activity_id FROM crm.activity_link AS k
+                                        WHERE k.org_id = saleshub.org_id() AND k.entity = 'lead' AND k.entity_id = ANY (leads)))
+      ORDER BY a.activity_id FOR NO KEY UPDATE;
+END
+$$;
+COMMENT ON FUNCTION saleshub.convert_lock_activities(uuid[]) IS
+    'Locks the activities of leads, which a conversion links with more records, in one order';
+
 CREATE FUNCTION saleshub.convert_batch_schema() RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -66,6 +115,10 @@ BEGIN
     atomic := coalesce((body ->> 'atomic')::boolean, false);
     PERFORM saleshub.convert_lock(coalesce((SELECT array_agg((i ->> 'id')::uuid)
                                              FROM jsonb_array_elements(body -> 'items') AS i), '{}'));
+    PERFORM saleshub.convert_lock_records(
+        array_agg((i ->> 'id')::uuid),
+        jsonb_agg(coalesce(nullif(i -> 'opts', 'null'), nullif(body -> 'opts', 'null'), '{}')))
+       FROM jsonb_array_elements(body -> 'items') AS i;
     FOR item IN SELECT i FROM jsonb_array_elements(body -> 'items') WITH ORDINALITY AS e (i, n) ORDER BY n LOOP
         results := results || saleshub.convert_one((item ->> 'id')::uuid,
             coalesce(nullif(item -> 'opts', 'null'), nullif(body -> 'opts', 'null'), '{}'), atomic);

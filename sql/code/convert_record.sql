@@ -146,6 +146,16 @@ $$;
 COMMENT ON FUNCTION saleshub.convert_values_schema() IS
     'JSON Schema of the values that the options of a conversion give: fields of company, contact, deal';
 
+CREATE FUNCTION saleshub.owner_in_sight(entity text, owner uuid) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN saleshub.sees_all(entity) OR coalesce(owner = ANY (saleshub.visible_owners(entity)), false);
+END
+$$;
+COMMENT ON FUNCTION saleshub.owner_in_sight(text, uuid) IS
+    'Whether the member would see a record of this owner';
+
 CREATE FUNCTION saleshub.convert_fixed(entity text, lead jsonb, current jsonb, options jsonb, ids jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -155,8 +165,9 @@ DECLARE
     columns jsonb := '{}';
 BEGIN
     IF current IS NULL THEN
-        columns := jsonb_build_object('owner_id', coalesce(nullif(options -> 'owner', 'null'), nullif(lead -> 'owner_id', 'null'),
-                                                           to_jsonb(saleshub.member_id())));
+        columns := jsonb_build_object('owner_id', coalesce(options ->> 'owner',
+            CASE WHEN saleshub.owner_in_sight(entity, (lead ->> 'owner_id')::uuid) THEN lead ->> 'owner_id' END,
+            saleshub.member_id()::text));
     END IF;
     IF entity <> 'company' AND coalesce(current ->> 'company_id', '') = '' THEN
         columns := columns || jsonb_build_object('company_id', ids -> 'company');
@@ -190,7 +201,8 @@ DECLARE
     contact record;
 BEGIN
     SELECT c.name INTO company FROM crm.company AS c WHERE c.org_id = org AND c.company_id = (ids ->> 'company')::uuid;
-    SELECT nullif(concat_ws(' ', c.first_name, c.last_name), '') AS name, c.email, c.company_id INTO contact
+    SELECT nullif(concat_ws(' ', c.first_name, c.last_name), '') AS name, c.email,
+           CASE WHEN saleshub.reference_faults(org, '', 'company', c.company_id) = '[]' THEN c.company_id END AS company_id INTO contact
       FROM crm.contact AS c WHERE c.org_id = org AND c.contact_id = (ids ->> 'contact')::uuid;
     -- An amount in another currency than the one asked for is not the deal's.
     IF wish ? 'currency' AND NOT wish ? 'amount' AND columns ->> 'currency' <> wish ->> 'currency' THEN

@@ -253,6 +253,27 @@ $$;
 COMMENT ON FUNCTION saleshub.conversion_restore(text, uuid, jsonb, boolean) IS
     'Sets the fields of a record back that still hold what the conversion wrote; the others are conflicts';
 
+CREATE FUNCTION saleshub.changed_since(entity text, id uuid, version bigint, current bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF current = version THEN
+        RETURN false;
+    END IF;
+    RETURN (
+        WITH step AS (
+            SELECT l.version, l.changed FROM crm.change_log AS l
+             WHERE l.org_id = saleshub.org_id() AND l.entity = changed_since.entity
+               AND l.entity_id = changed_since.id AND l.version > changed_since.version)
+        SELECT (SELECT count(*) FROM step) <> current - changed_since.version
+            OR EXISTS (SELECT FROM step AS s, jsonb_each(s.changed) AS f GROUP BY f.key
+                       HAVING (array_agg(f.value -> 0 ORDER BY s.version))[1]
+                              <> (array_agg(f.value -> 1 ORDER BY s.version DESC))[1]));
+END
+$$;
+COMMENT ON FUNCTION saleshub.changed_since(text, uuid, bigint, bigint) IS
+    'Whether a record of that current version differs from what it was at a former one: what was changed and changed back, like by a merge that was undone, is the same. True when its history does not say';
+
 CREATE FUNCTION saleshub.conversion_remove(
     entity text, id uuid, version bigint, force boolean, OUT restored jsonb, OUT kept jsonb)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
@@ -270,7 +291,7 @@ BEGIN
     referrers := saleshub.record_referrers(saleshub.org_id(), entity, id);
     IF current IS NULL THEN
         kept := jsonb_build_array(what || '{"reason": "not_found"}');
-    ELSIF (current ->> 'version')::bigint <> conversion_remove.version AND NOT force THEN
+    ELSIF NOT force AND saleshub.changed_since(entity, id, version, (current ->> 'version')::bigint) THEN
         kept := jsonb_build_array(what || '{"reason": "changed"}');
     ELSIF referrers <> '{}' THEN
         kept := jsonb_build_array(what || jsonb_build_object('reason', 'referenced', 'by', to_jsonb(referrers)));
@@ -342,6 +363,7 @@ BEGIN
     PERFORM saleshub.conversion_row(w ->> 'type', (w ->> 'id')::uuid)
        FROM (SELECT w FROM jsonb_array_elements(v.created || v.filled) AS w
               ORDER BY w ->> 'type' = 'activity', w ->> 'type', w ->> 'id') AS o;
+    PERFORM saleshub.convert_lock_activities(ARRAY[v.lead_id]);
     restored := restored || saleshub.conversion_unlink(conversion);
     FOR item IN SELECT f FROM jsonb_array_elements(v.filled) AS f
                  ORDER BY f ->> 'type' = 'activity', f ->> 'type', f ->> 'id' LOOP

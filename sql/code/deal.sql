@@ -267,14 +267,21 @@ BEGIN
     NEW.closed_at := term.closed_at;
     faults := faults || term.faults;
 
-    IF fresh OR ROW(NEW.owner_id, NEW.company_id, NEW.contact_id, NEW.lead_id)
-                IS DISTINCT FROM ROW(OLD.owner_id, OLD.company_id, OLD.contact_id, OLD.lead_id)
-    THEN
+    IF fresh OR NEW.owner_id IS DISTINCT FROM OLD.owner_id THEN
         faults := faults
-            || saleshub.reference_faults(NEW.org_id, '/owner_id', 'member', NEW.owner_id)
-            || saleshub.reference_faults(NEW.org_id, '/company_id', 'company', NEW.company_id)
-            || saleshub.reference_faults(NEW.org_id, '/contact_id', 'contact', NEW.contact_id)
-            || saleshub.reference_faults(NEW.org_id, '/lead_id', 'lead', NEW.lead_id);
+            || saleshub.reference_faults(NEW.org_id, '/owner_id', 'member', NEW.owner_id);
+    END IF;
+    -- What a deal names already may be in the bin. The lead first, as conversions lock.
+    IF fresh OR NEW.lead_id IS DISTINCT FROM OLD.lead_id THEN
+        faults := faults || saleshub.reference_held(NEW.org_id, '/lead_id', 'lead', NEW.lead_id);
+    END IF;
+    IF fresh OR NEW.company_id IS DISTINCT FROM OLD.company_id THEN
+        faults := faults
+            || saleshub.reference_held(NEW.org_id, '/company_id', 'company', NEW.company_id);
+    END IF;
+    IF fresh OR NEW.contact_id IS DISTINCT FROM OLD.contact_id THEN
+        faults := faults
+            || saleshub.reference_held(NEW.org_id, '/contact_id', 'contact', NEW.contact_id);
     END IF;
     IF (fresh OR NEW.stage_id <> OLD.stage_id) AND EXISTS (
         SELECT FROM crm.stage s

@@ -1,6 +1,6 @@
 -- Merging records: which values survive, what refers to the losers follows, and old ids lead on.
 
-CREATE FUNCTION saleshub.redirected(noun text, id uuid) RETURNS uuid
+CREATE FUNCTION saleshub.redirect_end(noun text, id uuid) RETURNS uuid
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -8,19 +8,38 @@ BEGIN
     RETURN (
         WITH RECURSIVE way AS (
             SELECT r.new_id, 1 AS n FROM crm.redirect r
-            WHERE r.org_id = saleshub.org_id() AND r.entity = redirected.noun
-                AND r.old_id = redirected.id
+            WHERE r.org_id = saleshub.org_id() AND r.entity = redirect_end.noun
+                AND r.old_id = redirect_end.id
             UNION ALL
             SELECT r.new_id, w.n + 1 FROM way w
             JOIN crm.redirect r ON r.old_id = w.new_id
-            WHERE r.org_id = saleshub.org_id() AND r.entity = redirected.noun AND w.n < 100
+            WHERE r.org_id = saleshub.org_id() AND r.entity = redirect_end.noun AND w.n < 100
         )
         SELECT w.new_id FROM way w ORDER BY w.n DESC LIMIT 1
     );
 END;
 $$;
+COMMENT ON FUNCTION saleshub.redirect_end(text, uuid) IS
+    'The record that took the place of a merged one, whoever sees it; NULL when it was not merged.';
+
+CREATE FUNCTION saleshub.redirected(noun text, id uuid) RETURNS uuid
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_redirected';
 COMMENT ON FUNCTION saleshub.redirected(text, uuid) IS
-    'The record that took the place of a merged one; NULL when it was not merged.';
+    'The record that took the place of a merged one, if the member sees it; else NULL';
+
+CREATE FUNCTION saleshub.is_merged(noun text, id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM crm.redirect r
+                   WHERE r.org_id = saleshub.org_id() AND r.entity = is_merged.noun
+                       AND r.old_id = is_merged.id);
+END;
+$$;
+ALTER FUNCTION saleshub.is_merged(text, uuid) OWNER TO saleshub_owner;
+COMMENT ON FUNCTION saleshub.is_merged(text, uuid) IS
+    'Whether a record was merged into another, seen or not.';
 
 CREATE FUNCTION saleshub.merge_lock(noun text, ids uuid[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -109,6 +128,27 @@ $$;
 COMMENT ON FUNCTION saleshub.merge_value(jsonb, text, text) IS
     'The value of a column that survives: of the winner (the first) unless it is empty, the newest, of the most complete record, the least, the greatest, all texts in a row, or that of the record with this id.';
 
+CREATE FUNCTION saleshub.merge_parents(docs jsonb, col text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_agg(CASE
+            -- Nobody is owned by itself: parents within the merged family do not count.
+            WHEN col = 'parent_id' AND EXISTS (
+                SELECT FROM jsonb_array_elements(docs) o WHERE saleshub.company_below(
+                    (o ->> 'org_id')::uuid, (o ->> 'company_id')::uuid, (d ->> col)::uuid))
+            -- What is in the bin is not taken over.
+            OR n > 1 AND saleshub.reference_faults(
+                (d ->> 'org_id')::uuid, '', 'company', (d ->> col)::uuid) <> '[]'
+            THEN d || jsonb_build_object(col, NULL) ELSE d END ORDER BY n)
+        FROM jsonb_array_elements(docs) WITH ORDINALITY AS e (d, n));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.merge_parents(jsonb, text) IS
+    'The rows of a merge without those companies that the winner cannot belong to.';
+
 CREATE FUNCTION saleshub.merge_fields(noun text, docs jsonb, policy jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -118,7 +158,6 @@ DECLARE
     fields jsonb := '{}';
     col text;
     value jsonb;
-    parents jsonb;
 BEGIN
     FOREACH col IN ARRAY saleshub.merge_columns(noun) LOOP
         CASE
@@ -142,16 +181,9 @@ BEGIN
                           WHERE d -> 'annual_revenue' = coalesce(fields -> 'annual_revenue',
                                                                  winner -> 'annual_revenue')
                           ORDER BY n LIMIT 1);
-            WHEN noun = 'company' AND col = 'parent_id' THEN
-                -- Nobody is owned by itself: parents within the merged family do not count.
-                parents := (SELECT jsonb_agg(CASE WHEN EXISTS (
-                        SELECT FROM jsonb_array_elements(docs) o WHERE saleshub.company_below(
-                            (o ->> 'org_id')::uuid, (o ->> 'company_id')::uuid,
-                            (d ->> 'parent_id')::uuid))
-                    THEN d || '{"parent_id": null}' ELSE d END ORDER BY n)
-                    FROM jsonb_array_elements(docs) WITH ORDINALITY AS e (d, n));
-                value := saleshub.merge_value(parents, col, coalesce(policy ->> col, policy ->> '*',
-                                                                     'winner'));
+            WHEN col IN ('company_id', 'parent_id') THEN
+                value := saleshub.merge_value(saleshub.merge_parents(docs, col), col, coalesce(
+                    policy ->> col, policy ->> '*', 'winner'));
             ELSE
                 value := saleshub.merge_value(docs, col, coalesce(policy ->> col, policy ->> '*',
                                                                   'winner'));

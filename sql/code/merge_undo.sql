@@ -6,7 +6,7 @@ CREATE FUNCTION saleshub.merge_winner(merge uuid) RETURNS jsonb
 AS $$
 BEGIN
     RETURN (SELECT jsonb_build_object('entity', m.entity, 'winner_id', coalesce(
-                saleshub.redirected(m.entity, m.winner_id), m.winner_id))
+                saleshub.redirect_end(m.entity, m.winner_id), m.winner_id))
             FROM crm.merge m
             WHERE m.org_id = saleshub.org_id() AND m.merge_id = merge_winner.merge);
 END;
@@ -102,6 +102,14 @@ BEGIN
                     FILTER (WHERE current -> f.key IS DISTINCT FROM f.value -> 1), '[]')
     INTO back, conflicts
     FROM jsonb_each(fields) f;
+    -- What it referred to may be gone for good.
+    SELECT conflicts || coalesce(jsonb_agg(jsonb_build_object(
+               'type', noun, 'id', winner, 'field', f.key, 'reason', 'not_found')), '[]'),
+           back - coalesce(array_agg(f.key), '{}')
+    INTO conflicts, back
+    FROM jsonb_each_text(back) f
+    WHERE f.key IN ('company_id', 'parent_id') AND f.value IS NOT NULL AND NOT EXISTS (
+        SELECT FROM crm.company c WHERE c.org_id = org AND c.company_id = f.value::uuid);
     PERFORM saleshub.merge_write(
         noun, org, winner, back - 'created_at',
         coalesce(back ->> 'created_at', current ->> 'created_at')::timestamptz);

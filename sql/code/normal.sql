@@ -232,3 +232,24 @@ $$;
 COMMENT ON FUNCTION saleshub.reference_faults(uuid, text, text, uuid) IS
     'The fault of a reference to what is not there, or none; foreign keys find it too, but one by
 one and not what is deleted.';
+
+CREATE FUNCTION saleshub.reference_held(org_id uuid, pointer text, entity text, id uuid)
+    RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF id IS NULL THEN
+        RETURN '[]';
+    END IF;
+    PERFORM saleshub.record_keep(org_id, entity, id);
+    -- Taking back what was done restores references as they were, also to what is in the bin.
+    IF current_setting('saleshub.converting', true) = 'on' THEN
+        RETURN '[]';
+    END IF;
+    RETURN saleshub.reference_faults(org_id, pointer, entity, id);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.reference_held(uuid, text, text, uuid) IS
+    'The fault of a reference to what is not there, or none; what is there is held, so that nobody
+who undoes what made it misses the reference.';

@@ -284,7 +284,7 @@ DECLARE
     deletion uuid;
 BEGIN
     PERFORM saleshub.record_require_write();
-    IF saleshub.redirected(meta ->> 'noun', id) IS NOT NULL THEN
+    IF saleshub.is_merged(meta ->> 'noun', id) THEN
         PERFORM saleshub.raise(
             'SH409', format('%s %s was merged', meta ->> 'noun', id),
             jsonb_build_object('code', 'merged',

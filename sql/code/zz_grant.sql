@@ -27,7 +27,7 @@ DECLARE
         'visible_rows', 'visible_on', 'visible_figures', 'event_tokens',
         'merge_apply', 'merge_carry', 'merge_docs',
         'merge_move', 'merge_relink', 'merge_take_back', 'merge_unbin', 'merge_unlink',
-        'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write',
+        'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write', 'redirect_end',
         'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock',
         'routing_members', 'routing_territories', 'routing_sticky',
         'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',

@@ -28,6 +28,9 @@ SELECT saleshub.visible_rows('crm.assignment_log', ARRAY['SELECT'],
     '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
 SELECT saleshub.visible_rows('crm.conversion', ARRAY['SELECT', 'UPDATE'],
     '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
+-- An old id leads on, but not to what is out of sight.
+SELECT saleshub.visible_rows('crm.redirect', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(entity, new_id)');
 SELECT saleshub.visible_rows('crm.change_log', ARRAY['SELECT'],
     '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(entity, entity_id)');
 SELECT saleshub.visible_rows('saleshub.event_log', ARRAY['SELECT'],

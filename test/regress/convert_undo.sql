@@ -357,3 +357,22 @@ SELECT setseed(0.42);
 SELECT converted > 40 AS converted, refused < 60 AS refused, created > 60 AS created, filled > 20 AS filled, carried > 60 AS carried, wrong
   FROM pg_temp.rounds(100);
 SELECT count(*) AS wrong_rollups FROM saleshub.rollup_check();
+
+-- What a later conversion or merge changed and was taken back is as if nobody had changed it.
+RESET ROLE;
+SELECT pg_temp.lead('{"last_name": "Roe", "email": "first@again.example", "company_name": "Again"}') AS one,
+       pg_temp.lead('{"last_name": "Poe", "email": "second@again.example", "company_name": "Again", "city": "Bonn"}') AS two \gset
+SELECT crm.lead_convert(:'one') AS result \gset
+SELECT :'result'::jsonb ->> 'conversion_id' AS first, :'result'::jsonb #>> '{company,id}' AS again \gset
+SELECT crm.lead_convert(:'two') ->> 'conversion_id' AS second \gset
+SELECT crm.conversion_undo(:'second') -> 'kept' AS kept;
+SELECT r ->> 'merge_id' AS merge FROM crm.record_merge('company', (crm.company_create('{"name": "Again Holding", "on_duplicate": "allow"}') ->> 'id')::uuid, ARRAY[:'again']::uuid[]) r \gset
+SELECT crm.merge_undo(:'merge') -> 'conflicts' AS conflicts, version > 2 AS written FROM crm.company WHERE company_id = :'again';
+SELECT * FROM pg_temp.facts(crm.conversion_undo(:'first'));
+
+-- A contact whose company is in the bin gives its deal none.
+SELECT company_id AS binned FROM crm.company WHERE org_id = saleshub.org_id() AND company_id = :'again' AND deleted_at IS NOT NULL \gset
+UPDATE crm.company SET deleted_at = NULL WHERE company_id = :'binned';
+SELECT crm.contact_create(jsonb_build_object('last_name', 'Alone', 'company_id', :'binned'::uuid)) ->> 'id' AS alone \gset
+SELECT crm.company_delete(:'binned') IS NOT NULL AS deleted;
+SELECT crm.lead_convert(pg_temp.lead('{"last_name": "Alone"}'), jsonb_build_object('company', '{"mode": "skip"}'::jsonb, 'contact', jsonb_build_object('id', :'alone'))) #> '{deal,company_id}' AS none;

@@ -200,3 +200,42 @@ END
 $$;
 SELECT * FROM pg_temp.rounds(45);
 SELECT count(*) AS wrong FROM saleshub.rollup_check();
+
+-- References to what is in the bin: those of other records stay, those of losers are not taken
+-- over, that of the winner comes back.
+INSERT INTO crm.company (name) VALUES ('Gone'), ('Stays') RETURNING name;
+SELECT company_id AS gone FROM crm.company WHERE org_id = saleshub.org_id() AND name = 'Gone' \gset
+SELECT company_id AS stays FROM crm.company WHERE org_id = saleshub.org_id() AND name = 'Stays' \gset
+INSERT INTO crm.contact (last_name, company_id) VALUES ('Bin winner', :'gone'), ('Bin loser', :'stays'), ('Bin loser too', :'gone');
+SELECT array_agg(contact_id ORDER BY contact_id) AS people FROM crm.contact WHERE org_id = saleshub.org_id() AND last_name LIKE 'Bin%' \gset
+INSERT INTO crm.deal (name, company_id, contact_id) SELECT 'Bin deal', :'gone', (:'people'::uuid[])[2];
+SELECT crm.company_delete(:'gone') IS NOT NULL AS binned;
+DELETE FROM before;
+INSERT INTO before SELECT * FROM pg_temp.everything();
+SELECT r ->> 'merge_id' AS filled FROM crm.record_merge('contact', (:'people'::uuid[])[2], (:'people'::uuid[])[1:1], '{"company_id": "newest"}') r \gset
+SELECT company_id = :'stays' AS live_one FROM crm.contact WHERE contact_id = (:'people'::uuid[])[2];
+SELECT crm.merge_undo(:'filled') ->> 'conflicts' AS conflicts, pg_temp.differing() AS differing;
+SELECT r ->> 'merge_id' AS taken FROM crm.record_merge('contact', (:'people'::uuid[])[1], (:'people'::uuid[])[2:3], jsonb_build_object('company_id', (:'people'::uuid[])[2])) r \gset
+SELECT company_id = :'stays' AS live_one FROM crm.contact WHERE contact_id = (:'people'::uuid[])[1];
+SELECT company_id = :'gone' AND contact_id = (:'people'::uuid[])[1] AS deal_follows FROM crm.deal WHERE org_id = saleshub.org_id() AND name = 'Bin deal';
+SELECT crm.merge_undo(:'taken') ->> 'conflicts' AS conflicts, pg_temp.differing() AS differing;
+
+-- Old ids lead on to those only who see where they lead.
+INSERT INTO crm.member (name, email, role) VALUES ('Rob', 'rob@merge.example', 'rep') RETURNING member_id AS rob \gset
+INSERT INTO crm.company (name, owner_id) VALUES ('Robs', :'rob'), ('Between', :'ann'), ('Anns', :'ann');
+SELECT array_agg(company_id ORDER BY company_id) AS firms FROM crm.company WHERE org_id = saleshub.org_id() AND name IN ('Robs', 'Between', 'Anns') \gset
+SELECT crm.record_merge('company', (:'firms'::uuid[])[2], (:'firms'::uuid[])[1:1]) IS NOT NULL AND crm.record_merge('company', (:'firms'::uuid[])[3], (:'firms'::uuid[])[2:2]) IS NOT NULL AS merged;
+UPDATE crm.org SET settings = settings || '{"visibility": {"rep": {"company": "own"}}}' WHERE org_id = :'org';
+SELECT set_config('saleshub.member_id', :'rob', false) = :'rob' AS member, set_config('saleshub.member_role', 'rep', false) AS role;
+SET ROLE saleshub_user;
+SELECT count(*) AS redirects FROM crm.redirect;
+SELECT pg_temp.failure(format('SELECT crm.company_get(%L)', (:'firms'::uuid[])[1])) AS get,
+       pg_temp.failure(format('SELECT crm.company_update(%L, ''{"city": "Rome"}'')', (:'firms'::uuid[])[1])) AS write,
+       pg_temp.failure(format('SELECT crm.company_restore(%L)', (:'firms'::uuid[])[1])) AS restore,
+       pg_temp.failure(format('SELECT saleshub.redirect_end(''company'', %L)', (:'firms'::uuid[])[1])) AS machinery;
+RESET ROLE;
+UPDATE crm.company SET owner_id = :'rob' WHERE company_id = (:'firms'::uuid[])[3];
+SET ROLE saleshub_user;
+-- Through a record out of sight to one in sight.
+SELECT count(*) AS redirects, crm.company_get((:'firms'::uuid[])[1]) ->> 'name' AS name FROM crm.redirect;
+RESET ROLE;
