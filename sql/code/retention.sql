@@ -184,7 +184,7 @@ BEGIN
         SELECT jsonb_object_agg(e.entity, jsonb_build_object(
             'bin_days', r.bin_days, 'history_days', r.history_days,
             'held', coalesce(r.held, false), 'history_from', saleshub.utc(r.history_floor)))
-        FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity']) e (entity)
+        FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity', 'product']) e (entity)
         LEFT JOIN crm.retention r ON r.org_id = saleshub.org_id() AND r.entity = e.entity);
 END;
 $$;
@@ -201,7 +201,7 @@ BEGIN ATOMIC
                 "bin_days": {"type": ["integer", "null"], "minimum": 0, "maximum": 36500},
                 "history_days": {"type": ["integer", "null"], "minimum": 1, "maximum": 36500},
                 "held": {"type": "boolean"}}}'::jsonb))
-    FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity']) e (entity);
+    FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity', 'product']) e (entity);
 END;
 COMMENT ON FUNCTION saleshub.retention_schema() IS 'JSON Schema of a change of the retention';
 
@@ -240,7 +240,7 @@ DECLARE
     org uuid := saleshub.org_id();
 BEGIN
     PERFORM saleshub.admin_require();
-    IF entity IS NULL OR entity NOT IN ('lead', 'contact', 'company', 'deal', 'activity') THEN
+    IF entity IS NULL OR entity NOT IN ('lead', 'contact', 'company', 'deal', 'activity', 'product') THEN
         PERFORM saleshub.bad_parameter('entity', 'not_allowed', 'is no kind of record with a bin');
     END IF;
     IF most IS NULL OR most NOT BETWEEN 1 AND 10000 THEN

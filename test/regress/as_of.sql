@@ -41,6 +41,7 @@ CREATE FUNCTION pg_temp.lists(as_of timestamptz) RETURNS jsonb LANGUAGE sql AS $
         crm.lead_list(sort => '-score,id', as_of => as_of, count_ => true),
         crm.lead_list(filters => '[{"field": "status", "op": "in", "value": "working,qualified"}]', sort => 'id', as_of => as_of),
         crm.deal_list(sort => '-amount,id', as_of => as_of), crm.activity_list(sort => 'id', as_of => as_of),
+        crm.company_list(sort => 'name,id', as_of => as_of), crm.contact_list(sort => 'id', as_of => as_of), crm.product_list(sort => 'id', as_of => as_of),
         (SELECT jsonb_agg(crm.activity_list(filters => jsonb_build_array(
                     jsonb_build_object('field', 'lead_id', 'op', 'eq', 'value', m.id)), sort => 'id', as_of => as_of) -> 'data'
                 ORDER BY m.n)
@@ -58,14 +59,24 @@ DECLARE
     fresh jsonb;
 BEGIN
     SELECT * INTO m FROM made ORDER BY random() LIMIT 1;
-    IF step <= 6 OR random() < 0.1 THEN
-        CASE step % 3
+    IF step <= 12 OR random() < 0.1 THEN
+        CASE step % 6
             WHEN 0 THEN
                 fresh := crm.activity_create(jsonb_build_object('type', 'task', 'subject', 'S' || step, 'links', links));
                 INSERT INTO made (noun, id) VALUES ('activity', (fresh ->> 'id')::uuid);
             WHEN 1 THEN
                 fresh := crm.lead_create(jsonb_build_object('last_name', 'L' || step, 'email', format('l%s@firm%s.example', step, step)));
                 INSERT INTO made (noun, id) VALUES ('lead', (fresh ->> 'id')::uuid);
+            WHEN 3 THEN
+                fresh := crm.company_create(jsonb_build_object('name', 'Firm ' || step, 'domain', format('f%s.example', step)));
+                INSERT INTO made (noun, id) VALUES ('company', (fresh ->> 'id')::uuid);
+            WHEN 4 THEN
+                fresh := crm.contact_create(jsonb_strip_nulls(jsonb_build_object('last_name', 'C' || step, 'company_id',
+                    (SELECT t.id FROM made t WHERE t.noun = 'company' AND pg_temp.read('company', t.id, NULL) IS NOT NULL ORDER BY random() LIMIT 1))));
+                INSERT INTO made (noun, id) VALUES ('contact', (fresh ->> 'id')::uuid);
+            WHEN 5 THEN
+                fresh := crm.product_create(jsonb_build_object('name', 'P' || step, 'sku', step::text));
+                INSERT INTO made (noun, id) VALUES ('product', (fresh ->> 'id')::uuid);
             ELSE
                 fresh := crm.deal_create(jsonb_build_object('name', 'D' || step, 'amount', round((random() * 1000)::numeric, 2)));
                 INSERT INTO made (noun, id) VALUES ('deal', (fresh ->> 'id')::uuid);
@@ -90,6 +101,16 @@ BEGIN
             jsonb_build_object('amount', step * 1.10), '{"amount": null}',
             jsonb_build_object('close_date', date '2031-01-01' + step),
             jsonb_build_object('status', (ARRAY['won', 'lost', 'open'])[1 + step % 3])])[1 + floor(random() * 4)::integer]);
+    ELSIF m.noun = 'company' THEN
+        PERFORM crm.company_update(m.id, (ARRAY[
+            jsonb_build_object('name', 'Firm ' || step), jsonb_build_object('industry', 'i' || step % 4), '{"industry": null}',
+            jsonb_build_object('employees', step)])[1 + floor(random() * 4)::integer]);
+    ELSIF m.noun = 'contact' THEN
+        PERFORM crm.contact_update(m.id, (ARRAY[
+            jsonb_build_object('email', format('c%s@asof.example', step)), '{"company_id": null}',
+            jsonb_build_object('consent', jsonb_build_object('phone', step % 2 = 0)), jsonb_build_object('tags', jsonb_build_array('t' || step))])[1 + floor(random() * 4)::integer]);
+    ELSIF m.noun = 'product' THEN
+        PERFORM crm.product_update(m.id, jsonb_build_object('name', 'P' || step, 'active', step % 2 = 0));
     ELSE
         PERFORM crm.activity_update(m.id, (ARRAY[
             jsonb_build_object('links', links), jsonb_build_object('done_at', '2030-01-01T00:00:00Z', 'links', links),
@@ -106,7 +127,7 @@ BEGIN
     PERFORM setseed(0.42);
     FOR step IN 1..steps LOOP
         PERFORM pg_temp.edit(step);
-        IF step > 6 AND step % 7 = 0 THEN
+        IF step > 12 AND step % 7 = 0 THEN
             PERFORM pg_temp.edit(step);
         END IF;
         COMMIT;
@@ -122,7 +143,7 @@ BEGIN
 END;
 $$;
 SET ROLE saleshub_user;
-CALL pg_temp.replay(90);
+CALL pg_temp.replay(130);
 SELECT count(*) > 500, count(*) FILTER (WHERE noun IS NOT NULL AND doc IS NULL) > 50 FROM seen;
 SELECT s.noun, s.n, s.doc, pg_temp.read(s.noun, s.id, s.at) FROM seen s
 WHERE s.noun IS NOT NULL AND s.doc IS DISTINCT FROM pg_temp.read(s.noun, s.id, s.at) LIMIT 5;

@@ -110,3 +110,11 @@ SET client_min_messages = error;
 SELECT saleshub.retain();
 SELECT count(*) FROM crm.company WHERE company_id = :'old';
 DROP TRIGGER zz_fail ON crm.company;
+-- a product leaves its lines as they are, without it
+SET ROLE saleshub_user;
+SELECT crm.product_create('{"name": "Old product", "sku": "old", "price": {"amount": "5", "currency": "EUR"}}') ->> 'id' AS product \gset
+SELECT crm.deal_create(jsonb_build_object('name', 'Keeps its line', 'lines', jsonb_build_array(jsonb_build_object('product_id', :'product')))) ->> 'id' AS sold \gset
+SELECT crm.product_delete(:'product');
+SELECT crm.purge('product') -> 'purged';
+SELECT crm.deal_get(:'sold') #> '{amount,amount}', l ->> 'name', l -> 'product_id' FROM jsonb_array_elements(crm.deal_get(:'sold') -> 'lines') l;
+RESET ROLE;
