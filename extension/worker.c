@@ -45,6 +45,7 @@ struct worker
 	Latch *latch; /* NULL: not running */
 	pg_atomic_uint32 pending;
 	pg_atomic_uint64 top;
+	pg_atomic_uint64 due; /* TimestampTz: when the next reminder may be due */
 	char epoch[EPOCH_SIZE];
 };
 
@@ -60,6 +61,8 @@ PGDLLEXPORT void sh_worker_main(Datum arg);
 static struct workers *shared = NULL;
 static struct worker *mine = NULL;
 static bool work_left = false;
+/* What this transaction wants to be woken for. */
+static TimestampTz due_at = DT_NOEND;
 
 Size
 sh_worker_shmem_size(void)
@@ -81,6 +84,7 @@ sh_worker_shmem_init(void)
 	{
 		pg_atomic_init_u32(&shared->worker[i].pending, 0);
 		pg_atomic_init_u64(&shared->worker[i].top, 0);
+		pg_atomic_init_u64(&shared->worker[i].due, 0);
 	}
 }
 
@@ -114,12 +118,46 @@ wake(void)
 }
 
 static void
+make_due(struct worker *worker, TimestampTz at)
+{
+	uint64 known = pg_atomic_read_u64(&worker->due);
+
+	while ((TimestampTz) known > at &&
+		   !pg_atomic_compare_exchange_u64(&worker->due, &known, (uint64) at))
+		;
+}
+
+/* The worker sleeps until what is due next by what it knew; tell it of what is due sooner. */
+static void
+wake_for(TimestampTz at)
+{
+	for (int i = 0; i < MAX_WORKERS; i++)
+		if (shared->worker[i].database == MyDatabaseId)
+			make_due(&shared->worker[i], at);
+	wake();
+}
+
+static void
 on_transaction(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT && work_left && shared)
+	if (event == XACT_EVENT_COMMIT && shared && due_at != DT_NOEND)
+		wake_for(due_at);
+	else if (event == XACT_EVENT_COMMIT && work_left && shared)
 		wake();
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	{
 		work_left = false;
+		due_at = DT_NOEND;
+	}
+}
+
+/* wake_at(timestamptz) */
+PG_FUNCTION_INFO_V1(sh_wake_at);
+Datum
+sh_wake_at(PG_FUNCTION_ARGS)
+{
+	due_at = Min(due_at, PG_GETARG_TIMESTAMPTZ(0));
+	PG_RETURN_VOID();
 }
 
 void
@@ -266,6 +304,36 @@ publish(void)
 	return moved > 0;
 }
 
+/*
+ * Fires what is due. What commits meanwhile and is due sooner than what we find lowers the
+ * mark again; once a minute we look in any case, for commits of two phases.
+ */
+static void
+remind(void)
+{
+	TimestampTz next;
+
+	if ((TimestampTz) pg_atomic_read_u64(&mine->due) > GetCurrentTimestamp())
+		return;
+	pg_atomic_write_u64(&mine->due, (uint64) DT_NOEND);
+	pg_memory_barrier();
+	next = call("SELECT next_at FROM saleshub.remind()", "reminding");
+	if (next != 0)
+		make_due(mine, next);
+}
+
+/* Milliseconds until the next reminder, at most ms. */
+static int
+until_due(int ms)
+{
+	TimestampTz due = (TimestampTz) pg_atomic_read_u64(&mine->due);
+	TimestampTz left = due - GetCurrentTimestamp();
+
+	if (due == DT_NOEND || left > (int64) ms * 1000)
+		return ms;
+	return left <= 0 ? 0 : (int) (left / 1000) + 1;
+}
+
 static void
 fold(void)
 {
@@ -315,17 +383,21 @@ work(void)
 		/* Cleared before the snapshot of publish(): a commit after it signals again. */
 		pg_atomic_write_u32(&mine->pending, 0);
 		pg_memory_barrier();
+		remind();
 		busy = publish();
 		if (elapsed(&folded, FOLD_EVERY))
 			fold();
 		if (elapsed(&maintained, MAINTAIN_EVERY))
+		{
 			(void) call("SELECT saleshub.keep_house()", "keeping house");
+			make_due(mine, 0);
+		}
 		if (busy && pg_atomic_read_u32(&mine->pending) != 0)
 		{
 			CHECK_FOR_INTERRUPTS();
 			continue;
 		}
-		nap(busy ? BUSY_NAP : NAP);
+		nap(until_due(busy ? BUSY_NAP : NAP));
 	}
 }
 

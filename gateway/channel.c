@@ -79,9 +79,11 @@ channel_matches(const struct channel *channel, const char *member, const char *e
 		case CHANNEL_DASH:
 			return is_counted(entity);
 		case CHANNEL_FEED:
-			return strcmp(entity, "session") != 0 && strcmp(entity, "rights") != 0;
+			return strcmp(entity, "session") != 0 && strcmp(entity, "rights") != 0 &&
+				   strcmp(entity, "reminder") != 0;
 		case CHANNEL_USER:
-			return strcmp(entity, "member") == 0 && strcmp(entity_id, member) == 0;
+			return (strcmp(entity, "member") == 0 || strcmp(entity, "reminder") == 0) &&
+				   strcmp(entity_id, member) == 0;
 	}
 	return false;
 }

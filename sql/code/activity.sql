@@ -12,7 +12,32 @@ CREATE FUNCTION saleshub.activity_fields() RETURNS jsonb
         {"name": "done_at", "type": "timestamp", "sort": true},
         {"name": "outcome", "type": "text"},
         {"name": "owner_id", "type": "uuid"},
+        {"name": "priority", "type": "enum", "values": ["low", "normal", "high"]},
+        {"name": "starts_at", "type": "timestamp", "sort": true},
+        {"name": "ends_at", "type": "timestamp", "filter": false},
+        {"name": "location", "type": "text", "max": 300},
+        {"name": "direction", "type": "enum", "values": ["inbound", "outbound"]},
+        {"name": "duration_s", "type": "integer"},
+        {"name": "from", "column": "email_from", "type": "text", "max": 254,
+         "schema": {"format": "email"}},
+        {"name": "to", "column": "email_to", "type": "tags",
+         "schema": {"items": {"type": "string", "maxLength": 254, "format": "email"}}},
+        {"name": "cc", "column": "email_cc", "type": "tags", "filter": false,
+         "schema": {"items": {"type": "string", "maxLength": 254, "format": "email"}}},
+        {"name": "message_id", "type": "text", "max": 500},
+        {"name": "in_reply_to", "type": "text", "max": 500},
         {"name": "links", "type": "links"},
+        {"name": "reminders", "type": "object",
+         "set": {"reminders": "coalesce((%s)::jsonb, ''[]'')"},
+         "schema": {"type": "array", "maxItems": 20, "items": {
+             "type": "object", "additionalProperties": false, "properties": {
+                 "minutes_before": {"type": "integer", "minimum": 0, "maximum": 527040},
+                 "at": {"type": "string", "format": "date-time"},
+                 "member_id": {"type": ["string", "null"], "format": "uuid"}}}}},
+        {"name": "recurrence", "type": "text", "max": 1000, "filter": false},
+        {"name": "timezone", "type": "text", "max": 64, "filter": false},
+        {"name": "series_id", "type": "uuid", "read_only": true},
+        {"name": "series_no", "type": "integer", "read_only": true, "filter": false},
         {"name": "custom", "type": "object"},
         {"name": "lead_id", "type": "uuid", "read_only": true,
          "only_filter": true, "linked": "lead"},
@@ -178,8 +203,10 @@ CREATE FUNCTION crm.activity_create(body jsonb) RETURNS jsonb
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    doc jsonb := saleshub.record_create(saleshub.activity_meta(), body);
+    doc jsonb;
 BEGIN
+    PERFORM saleshub.message_taken(body ->> 'message_id');
+    doc := saleshub.record_create(saleshub.activity_meta(), body);
     IF body ? 'links' AND saleshub.activity_link_set((doc ->> 'id')::uuid, body -> 'links') THEN
         doc := saleshub.record_get(saleshub.activity_meta(), (doc ->> 'id')::uuid);
         PERFORM saleshub.record_created(saleshub.activity_meta(), doc);
@@ -190,22 +217,31 @@ $$;
 COMMENT ON FUNCTION crm.activity_create(jsonb) IS
     'Creates an activity with its links and returns it.';
 
-CREATE FUNCTION crm.activity_update(id uuid, patch jsonb, if_match text DEFAULT NULL)
+CREATE FUNCTION crm.activity_update(id uuid, patch jsonb, if_match text DEFAULT NULL,
+                                    scope text DEFAULT 'this')
     RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    doc jsonb := saleshub.record_update(saleshub.activity_meta(), id, patch, if_match);
+    doc jsonb;
 BEGIN
+    PERFORM saleshub.scope_check(scope);
+    doc := saleshub.record_update(saleshub.activity_meta(), id, patch, if_match);
     IF patch ? 'links' AND saleshub.activity_link_set(id, patch -> 'links') THEN
+        doc := saleshub.record_get(saleshub.activity_meta(), id);
+    END IF;
+    IF scope <> 'this' AND doc ->> 'series_id' IS NOT NULL THEN
+        PERFORM saleshub.series_follow(id, ARRAY(SELECT jsonb_object_keys(patch)),
+                                       patch ?| '{due_at,starts_at}');
+        PERFORM saleshub.series_update(id, patch, scope);
         doc := saleshub.record_get(saleshub.activity_meta(), id);
     END IF;
     RETURN doc;
 END;
 $$;
-COMMENT ON FUNCTION crm.activity_update(uuid, jsonb, text) IS
-    'Changes an activity by a merge patch, its links as a whole, and returns it.';
+COMMENT ON FUNCTION crm.activity_update(uuid, jsonb, text, text) IS
+    'Changes an activity by a merge patch, its links as a whole, and returns it; of a series this occurrence, this and the following, or all of them';
 
 CREATE FUNCTION saleshub.activity_link_changed() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

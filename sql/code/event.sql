@@ -132,11 +132,17 @@ CREATE FUNCTION saleshub.run_maintenance() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
+    reminded bigint := 0;
     published bigint := 0;
     folded bigint := 0;
     n bigint;
 BEGIN
     PERFORM saleshub.event_start();
+    LOOP
+        SELECT r.fired INTO n FROM saleshub.remind() r;
+        reminded := reminded + n;
+        EXIT WHEN n = 0;
+    END LOOP;
     LOOP
         n := saleshub.publish();
         published := published + n;
@@ -147,7 +153,7 @@ BEGIN
         folded := folded + n;
         EXIT WHEN n = 0;
     END LOOP;
-    RETURN jsonb_build_object('published', published, 'folded', folded,
+    RETURN jsonb_build_object('reminded', reminded, 'published', published, 'folded', folded,
                               'expired', saleshub.keep_house());
 END
 $$;
@@ -160,6 +166,8 @@ AS $$
 DECLARE
     backlog bigint := (SELECT count(*) FROM saleshub.outbox WHERE at < now() - interval '10 seconds');
     lagging bigint := (SELECT count(*) FROM saleshub.rollup_delta);
+    late bigint := (SELECT count(*) FROM crm.reminder
+                    WHERE state = 'scheduled' AND remind_at < now() - interval '1 minute');
 BEGIN
     item := 'version';
     ok := EXISTS (SELECT FROM saleshub.schema_version v JOIN pg_extension e
@@ -185,6 +193,10 @@ BEGIN
     item := 'rollup';
     ok := lagging < 100000;
     detail := format('%s rollup deltas wait to be folded', lagging);
+    RETURN NEXT;
+    item := 'reminder';
+    ok := late = 0;
+    detail := format('%s reminders have been due for more than a minute', late);
     RETURN NEXT;
     item := 'erasure';
     ok := coalesce((SELECT e.erased_in = e.identity FROM saleshub.event_state e), true);

@@ -60,11 +60,11 @@ CREATE OR REPLACE FUNCTION saleshub.channel_takes(
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT (entity NOT IN ('session', 'rights') AND 'feed' = ANY (channels))
+    SELECT (entity NOT IN ('session', 'rights', 'reminder') AND 'feed' = ANY (channels))
         OR 'list:' || entity = ANY (channels)
         OR (entity IN ('lead', 'deal', 'activity') AND 'dash:main' = ANY (channels))
         OR 'entity:' || entity || ':' || entity_id::text = ANY (channels)
-        OR (entity = 'member' AND entity_id = member AND 'user:me' = ANY (channels))
+        OR (entity IN ('member', 'reminder') AND entity_id = member AND 'user:me' = ANY (channels))
 $$;
 COMMENT ON FUNCTION saleshub.channel_takes(text[], uuid, text, uuid) IS
     'Whether an event about this record goes to one of the channels; the gateway applies the same rule.';
@@ -109,7 +109,8 @@ BEGIN
     IF channel IN ('feed', 'dash:main', 'user:me') THEN
         RETURN true;
     END IF;
-    IF part IS NULL OR (part[1] = 'list') <> (part[3] IS NULL)
+    -- Reminders are told to whom they are for only, in user:me.
+    IF part IS NULL OR part[2] = 'reminder' OR (part[1] = 'list') <> (part[3] IS NULL)
        OR NOT EXISTS (
            SELECT FROM pg_attribute a
             WHERE a.attrelid = to_regclass('crm.' || quote_ident(part[2]))

@@ -65,6 +65,20 @@ END;
 COMMENT ON FUNCTION saleshub.tags_normal(text[]) IS
     'The tags trimmed, each once, in the order given.';
 
+CREATE FUNCTION saleshub.addresses_normal(addresses text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(array_agg(address ORDER BY place), '{}')
+    FROM (
+        SELECT lower(saleshub.clean(value)) AS address, min(place) AS place
+        FROM unnest(addresses_normal.addresses) WITH ORDINALITY AS a (value, place)
+        WHERE saleshub.clean(value) IS NOT NULL
+        GROUP BY 1
+    ) distinct_addresses;
+END;
+COMMENT ON FUNCTION saleshub.addresses_normal(text[]) IS
+    'E-mail addresses in lower case, each once, in the order given.';
+
 CREATE FUNCTION saleshub.calling_code(country text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN '{

@@ -46,7 +46,8 @@ BEGIN
         SELECT a.activity_id FROM crm.activity a
         WHERE a.org_id = org
             AND (a.activity_id = ANY (activities)
-                 OR strpos(lower(concat_ws(' ', a.subject, a.body, a.outcome)), mail) > 0)
+                 OR mail = ANY (a.email_from || a.email_to || a.email_cc)
+                 OR strpos(lower(concat_ws(' ', a.subject, a.body, a.outcome, a.location)), mail) > 0)
         UNION
         SELECT k.activity_id FROM crm.activity_link k
         WHERE k.org_id = org AND (k.entity = 'lead' AND k.entity_id = ANY (leads)

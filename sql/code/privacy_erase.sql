@@ -4,7 +4,8 @@
 CREATE FUNCTION saleshub.erasable() RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN '{first_name,last_name,name,email,phone,company_name,title,website,city,custom,tags,
-             score_reasons,subject,body,outcome,preferences}'::text[];
+             score_reasons,subject,body,outcome,preferences,location,email_from,email_to,email_cc,
+             message_id,in_reply_to,series_kept}'::text[];
 COMMENT ON FUNCTION saleshub.erasable() IS 'Columns whose values may say who a person is.';
 
 CREATE FUNCTION saleshub.erased_change(changed jsonb, fields text[]) RETURNS jsonb
@@ -82,7 +83,9 @@ BEGIN
         custom = '{}', tags = '{}', consent_email = false, consent_phone = false
     WHERE c.org_id = org AND c.contact_id = ANY (contacts);
     UPDATE crm.activity a
-    SET subject = 'Erased', body = NULL, outcome = NULL, custom = '{}'
+    SET subject = 'Erased', body = NULL, outcome = NULL, custom = '{}', location = NULL,
+        email_from = NULL, email_to = '{}', email_cc = '{}', message_id = NULL, in_reply_to = NULL,
+        recurrence = NULL, series_kept = '{}', reminders = '[]'
     WHERE a.org_id = org AND a.activity_id = ANY (activities);
     UPDATE crm.member m
     SET name = 'Erased', email = 'erased-' || m.member_id || '@erased.invalid', title = NULL,

@@ -301,9 +301,7 @@ BEGIN
         || ' WHERE t.org_id = saleshub.org_id() AND t.' || (meta ->> 'key')
         || ' = ($1 ->> ''id'')::uuid AND t.deleted_at IS NOT NULL RETURNING ''true''::jsonb',
         jsonb_build_object('id', id));
-    IF meta ->> 'noun' <> 'activity' THEN
-        PERFORM saleshub.children_restore(deletion);
-    END IF;
+    PERFORM saleshub.children_restore(deletion, CASE meta ->> 'noun' WHEN 'activity' THEN id END);
     RETURN saleshub.record_get(meta, id);
 END;
 $$;
@@ -343,15 +341,18 @@ $$;
 COMMENT ON FUNCTION saleshub.children_delete(text, uuid, uuid) IS
     'Puts the activities that are about a record and about no other live one into the bin, as part of the same deletion.';
 
-CREATE FUNCTION saleshub.children_restore(deletion uuid) RETURNS void
+CREATE FUNCTION saleshub.children_restore(deletion uuid, series_of uuid) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
     UPDATE crm.activity a
     SET deleted_at = NULL, deletion_id = NULL
-    WHERE a.org_id = saleshub.org_id() AND a.deletion_id = deletion AND a.deleted_at IS NOT NULL;
+    WHERE a.org_id = saleshub.org_id() AND a.deletion_id = deletion AND a.deleted_at IS NOT NULL
+        AND (series_of IS NULL OR a.series_id = (
+            SELECT s.series_id FROM crm.activity s
+            WHERE s.org_id = saleshub.org_id() AND s.activity_id = series_of));
 END;
 $$;
-COMMENT ON FUNCTION saleshub.children_restore(uuid) IS
-    'Takes what a deletion took along out of the bin, and nothing that was deleted otherwise.';
+COMMENT ON FUNCTION saleshub.children_restore(uuid, uuid) IS
+    'Takes what a deletion took along out of the bin, and nothing that was deleted otherwise; with an activity, only the others of its series.';

@@ -1,6 +1,7 @@
 -- What clients call: crm.<noun>_create, _get, _list, _update, _delete, _restore, _history and
 -- _timeline are alike for all nouns, so they are written once. An activity is created and changed
--- together with its links, a deal with its lines, by functions of their own.
+-- together with its links, a deal with its lines, and of activities that recur several may be changed
+-- or deleted together: by functions of their own.
 DO $do$
 DECLARE
     noun text;
@@ -46,6 +47,7 @@ BEGIN
                     ' crm.%1$s, the newest first')
             ) AS c (verb, args, result, volatility, passed, comment)
             WHERE NOT (noun IN ('activity', 'deal') AND verb IN ('create', 'update'))
+                AND NOT (noun = 'activity' AND verb = 'delete')
         LOOP
             EXECUTE format(
                 'CREATE OR REPLACE FUNCTION crm.%1$s_%2$s(%3$s) RETURNS %4$s'

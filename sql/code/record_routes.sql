@@ -24,6 +24,12 @@ DECLARE
         'as_of', jsonb_build_object('description', 'As it was at this past instant'));
     filter_fields jsonb := (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
                             FROM jsonb_each(meta -> 'filter') f);
+    -- Only activities come in series.
+    scoped text := CASE noun WHEN 'activity' THEN ', text' ELSE '' END;
+    scope jsonb := CASE noun WHEN 'activity' THEN '{"scope": {
+        "enum": ["this", "following", "all"],
+        "description": "Of what recurs: this occurrence, this and the following, or all"}}'
+        ELSE '{}' END;
 BEGIN
     PERFORM saleshub.route(
         'GET ' || base,
@@ -41,11 +47,11 @@ BEGIN
         'GET ' || base || '/{id}', format('crm.%s_get(uuid, text, text, timestamptz)', noun),
         'Read ' || a, plural, cache => 'strict', args => parts);
     PERFORM saleshub.route(
-        'PATCH ' || base || '/{id}', format('crm.%s_update(uuid, jsonb, text)', noun),
-        'Change ' || a, plural, args => jsonb_build_object('patch', meta -> 'patch'));
+        'PATCH ' || base || '/{id}', format('crm.%s_update(uuid, jsonb, text%s)', noun, scoped),
+        'Change ' || a, plural, args => scope || jsonb_build_object('patch', meta -> 'patch'));
     PERFORM saleshub.route(
-        'DELETE ' || base || '/{id}', format('crm.%s_delete(uuid, text)', noun),
-        'Delete ' || a, plural, success => 204);
+        'DELETE ' || base || '/{id}', format('crm.%s_delete(uuid, text%s)', noun, scoped),
+        'Delete ' || a, plural, success => 204, args => scope);
     PERFORM saleshub.route(
         'POST ' || base || '/{id}/restore', format('crm.%s_restore(uuid)', noun),
         'Restore a deleted ' || noun, plural);

@@ -179,13 +179,15 @@ BEGIN
     ELSIF noun = 'deal_line' THEN
         RETURN EXISTS (SELECT FROM crm.deal_line r
                        WHERE r.org_id = saleshub.org_id() AND r.deal_line_id = id);
+    ELSIF noun = 'reminder' THEN
+        RETURN coalesce(id = saleshub.member_id(), true);
     END IF;
     RETURN true;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.record_visible(text, uuid) IS
     'Whether row security shows this record to whoever calls, in the bin or not; true for what is no
-record, like members and teams.';
+record, like members and teams. Reminders are told to one member, whose id events about them have.';
 
 CREATE FUNCTION saleshub.activity_unlinked(org uuid, id uuid) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
@@ -300,6 +302,8 @@ BEGIN
         RETURN saleshub.event_tokens(org, 'deal', (
             SELECT l.deal_id FROM crm.deal_line l
             WHERE l.org_id = org AND l.deal_line_id = id));
+    ELSIF noun = 'reminder' THEN
+        RETURN 'reminder/' || id;
     ELSE
         RETURN '';
     END IF;
@@ -318,7 +322,7 @@ BEGIN
     IF saleshub.sees_everything() THEN
         RETURN '*';
     END IF;
-    RETURN ' ' || (
+    RETURN ' reminder/' || saleshub.member_id() || ' ' || (
         SELECT string_agg(t.token, ' ')
         FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity']) noun,
         LATERAL (

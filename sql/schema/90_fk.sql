@@ -47,6 +47,10 @@ SELECT saleshub.add_fk('activity_owner_fk', 'crm.activity', 'org_id, owner_id',
                        'crm.member', 'org_id, member_id');
 SELECT saleshub.add_fk('activity_link_activity_fk', 'crm.activity_link', 'org_id, activity_id',
                        'crm.activity', 'org_id, activity_id', 'CASCADE');
+SELECT saleshub.add_fk('reminder_activity_fk', 'crm.reminder', 'org_id, activity_id',
+                       'crm.activity', 'org_id, activity_id', 'CASCADE');
+SELECT saleshub.add_fk('reminder_member_fk', 'crm.reminder', 'org_id, member_id',
+                       'crm.member', 'org_id, member_id');
 
 SELECT saleshub.add_fk('routing_pool_member_pool_fk', 'crm.routing_pool_member',
                        'org_id, routing_pool_id', 'crm.routing_pool', 'org_id, routing_pool_id',

@@ -101,6 +101,15 @@ FROM generate_series(1, 100) i;
 INSERT INTO crm.activity (type, subject, due_at, outcome)
 SELECT pg_temp.pick('task', 'call', 'note'), pg_temp.word(), pg_temp.maybe('2026-03-0' || 1 + i % 6)::timestamptz, pg_temp.maybe(pg_temp.word())
 FROM generate_series(1, 60) i;
+INSERT INTO crm.activity (type, subject, priority, direction, duration_s, email_from, email_to, message_id, in_reply_to)
+SELECT CASE WHEN i % 2 = 0 THEN 'call' ELSE 'email' END, pg_temp.word(), pg_temp.pick('low', 'normal', 'high'),
+    pg_temp.pick('inbound', 'outbound', 'outbound'), CASE WHEN i % 2 = 0 THEN i % 5 END, CASE WHEN i % 2 = 1 THEN 'ada@firm.example' END,
+    CASE WHEN i % 2 = 1 THEN ARRAY['a' || i % 3 || '@firm.example'] ELSE '{}' END, CASE WHEN i % 2 = 1 THEN i || '@x' END,
+    CASE WHEN i % 2 = 1 THEN pg_temp.maybe(pg_temp.word()) END
+FROM generate_series(1, 40) i;
+INSERT INTO crm.activity (type, subject, starts_at, location)
+SELECT 'meeting', pg_temp.word(), timestamptz '2026-03-01 00:00Z' + i % 6 * interval '1 day', pg_temp.maybe(pg_temp.word())
+FROM generate_series(1, 30) i;
 INSERT INTO crm.activity_link (activity_id, entity, entity_id)
 SELECT a.activity_id, 'lead', l.lead_id FROM crm.activity a, LATERAL (
     SELECT lead_id FROM crm.lead ORDER BY lead_id LIMIT 4) l
