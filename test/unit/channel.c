@@ -76,6 +76,9 @@ matching(void)
 	is(goes("feed", "company", ID) && !goes("feed", "session", ID),
 	   "the feed: everything but sessions");
 	is(goes("user:me", "member", ME) && !goes("user:me", "member", ID), "user:me is oneself");
+	is(goes("user:me", "reminder", ME) && !goes("user:me", "reminder", ID) &&
+		   !goes("feed", "reminder", ME),
+	   "reminders are told to whom they are for");
 }
 
 static void
