@@ -293,7 +293,7 @@ Datum
 sh_recurrence_parse(PG_FUNCTION_ARGS)
 {
 	struct recurrence rule;
-	char *fault = recurrence_read(text_to_cstring(PG_GETARG_TEXT_PP(0)), &rule);
+	char *fault = sh_recurrence_read(text_to_cstring(PG_GETARG_TEXT_PP(0)), &rule);
 	TupleDesc desc;
 	Datum values[2] = { 0, 0 };
 	bool nulls[2] = { fault != NULL, fault == NULL };
@@ -303,7 +303,7 @@ sh_recurrence_parse(PG_FUNCTION_ARGS)
 	if (fault)
 		values[1] = CStringGetTextDatum(fault);
 	else
-		values[0] = CStringGetTextDatum(recurrence_write(&rule));
+		values[0] = CStringGetTextDatum(sh_recurrence_write(&rule));
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
@@ -318,7 +318,7 @@ sh_recurrence_walk(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(4))
 		PG_RETURN_NULL();
-	fault = recurrence_read(text_to_cstring(PG_GETARG_TEXT_PP(0)), &rule);
+	fault = sh_recurrence_read(text_to_cstring(PG_GETARG_TEXT_PP(0)), &rule);
 	if (fault)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

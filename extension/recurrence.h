@@ -43,6 +43,6 @@ struct recurrence
 };
 
 /* Reads a rule; the fault as a sentence's end ("has …"), or NULL. */
-extern char *recurrence_read(const char *text, struct recurrence *rule);
+extern char *sh_recurrence_read(const char *text, struct recurrence *rule);
 /* The rule in one form: parts in the order of RFC 5545, defaults left out. */
-extern char *recurrence_write(const struct recurrence *rule);
+extern char *sh_recurrence_write(const struct recurrence *rule);

@@ -43,6 +43,19 @@ index_of(const char *text, const char *const *names, int n)
 	return -1;
 }
 
+static bool
+read_digits(const char *text, size_t len, int *out)
+{
+	*out = 0;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		*out = *out * 10 + text[i] - '0';
+	}
+	return true;
+}
+
 /* A whole number of at most five digits, with a sign where that is allowed. */
 static bool
 read_number(const char *text, bool sign, int *out)
@@ -50,9 +63,10 @@ read_number(const char *text, bool sign, int *out)
 	const char *digits = text + (sign && (*text == '-' || *text == '+'));
 	size_t len = strlen(digits);
 
-	if (len < 1 || len > 5 || strspn(digits, "0123456789") != len)
+	if (len < 1 || len > 5 || !read_digits(digits, len, out))
 		return false;
-	*out = atoi(digits) * (*text == '-' ? -1 : 1);
+	if (*text == '-')
+		*out = -*out;
 	return true;
 }
 
@@ -65,43 +79,45 @@ read_range(const char *name, const char *text, int most, int *out)
 }
 
 static bool
-read_digits(const char *text, int len, int *out)
+read_date(const char *text, int64 *days)
 {
-	*out = 0;
-	for (int i = 0; i < len; i++)
-	{
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-		*out = *out * 10 + text[i] - '0';
-	}
+	int year, month, day;
+
+	if (!read_digits(text, 4, &year) || !read_digits(text + 4, 2, &month) ||
+		!read_digits(text + 6, 2, &day))
+		return false;
+	if (year < 1900 || month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1])
+		return false;
+	*days = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
 	return true;
 }
 
-/* 20261231, 20261231T235959 or 20261231T235959Z */
+static bool
+read_time(const char *text, int64 *seconds)
+{
+	int hour, minute, second;
+
+	if (*text != 'T' || !read_digits(text + 1, 2, &hour) || !read_digits(text + 3, 2, &minute) ||
+		!read_digits(text + 5, 2, &second) || hour > 23 || minute > 59 || second > 59)
+		return false;
+	*seconds = (hour * MINS_PER_HOUR + minute) * SECS_PER_MINUTE + second;
+	return true;
+}
+
+/* 20261231, 20261231T235959 or 20261231T235959Z; a date ends with its last microsecond. */
 static char *
 read_until(const char *text, struct recurrence *rule)
 {
 	size_t len = strlen(text);
-	int year, month, day, hour = 23, minute = 59, second = 59;
-	static const char fault[] = "UNTIL must be like 20261231, 20261231T235959 or 20261231T235959Z";
+	int64 days = 0;
+	int64 seconds = SECS_PER_DAY;
 
+	if ((len != 8 && len != 15 && !(len == 16 && text[15] == 'Z')) || !read_date(text, &days) ||
+		(len > 8 && !read_time(text + 8, &seconds)))
+		return pstrdup("UNTIL must be like 20261231, 20261231T235959 or 20261231T235959Z");
 	rule->until_date = len == 8;
-	if (len != 8 && len != 15 && !(len == 16 && text[15] == 'Z'))
-		return pstrdup(fault);
-	if (!read_digits(text, 4, &year) || !read_digits(text + 4, 2, &month) ||
-		!read_digits(text + 6, 2, &day))
-		return pstrdup(fault);
-	if (len > 8 && (text[8] != 'T' || !read_digits(text + 9, 2, &hour) ||
-					!read_digits(text + 11, 2, &minute) || !read_digits(text + 13, 2, &second)))
-		return pstrdup(fault);
-	if (year < 1900 || month < 1 || month > 12 || day < 1 ||
-		day > day_tab[isleap(year)][month - 1] || hour > 23 || minute > 59 || second > 59)
-		return pstrdup(fault);
 	rule->until_kind = len == 16 ? RECUR_UNTIL_INSTANT : RECUR_UNTIL_WALL;
-	rule->until = (int64) (date2j(year, month, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
-				  ((hour * MINS_PER_HOUR + minute) * SECS_PER_MINUTE + second) * USECS_PER_SEC;
-	if (rule->until_date)
-		rule->until += USECS_PER_SEC - 1;
+	rule->until = days * USECS_PER_DAY + seconds * USECS_PER_SEC - rule->until_date;
 	return NULL;
 }
 
@@ -249,7 +265,7 @@ combination_fault(const struct recurrence *rule, const bool *seen)
 }
 
 char *
-recurrence_read(const char *text, struct recurrence *rule)
+sh_recurrence_read(const char *text, struct recurrence *rule)
 {
 	char *rest;
 	char *item;
@@ -317,7 +333,7 @@ write_until(StringInfo out, const struct recurrence *rule)
 }
 
 char *
-recurrence_write(const struct recurrence *rule)
+sh_recurrence_write(const struct recurrence *rule)
 {
 	StringInfoData out;
 	int months[12];

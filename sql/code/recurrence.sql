@@ -1,7 +1,7 @@
 -- Recurring activities. Occurrences are made one at a time: finishing one makes the next, a copy of
 -- it with the time that the rule says and without what was changed for that one only.
 
-CREATE FUNCTION saleshub.recurrence_parse(INOUT rule text, OUT fault text)
+CREATE FUNCTION saleshub.recurrence_parse(said text, OUT rule text, OUT fault text)
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_recurrence_parse';
 COMMENT ON FUNCTION saleshub.recurrence_parse(text) IS
     'A recurrence rule in its normal form, or what is wrong with it';
