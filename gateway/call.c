@@ -8,6 +8,7 @@
 #include "bearer.h"
 #include "cache.h"
 #include "call.h"
+#include "download.h"
 #include "loop.h"
 #include "metric.h"
 #include "once.h"
@@ -118,9 +119,8 @@ privacy_headers(const struct call *call)
 	http_header(call->request, "vary", "Authorization, Origin");
 }
 
-/* Further headers that the function asked for: strings. */
-static void
-function_headers(struct request *request, json_t *headers)
+void
+call_headers(struct request *request, json_t *headers)
 {
 	const char *name;
 	json_t *value;
@@ -185,7 +185,7 @@ answer(struct call *call, struct reply *reply)
 	{
 		if (reply->location)
 			http_header(request, "location", reply->location);
-		function_headers(request, reply->headers);
+		call_headers(request, reply->headers);
 		send_body(call,
 				  status,
 				  reply->etag,
@@ -499,6 +499,8 @@ call_run(struct request *request, const struct route_match *match)
 		once_read(request, &call->once);
 	if (!args_read(request, match, values))
 		finish_call(call);
+	else if (route->stream)
+		download_run(request, match->table, route, values);
 	else if (route->strict)
 		ask_cache(call);
 	else

@@ -200,7 +200,7 @@ add_cors(struct request *request)
 	http_header(request,
 				"access-control-expose-headers",
 				"ETag, Location, X-Request-Id, X-SalesHub-Seq, Cache-Status, Retry-After, "
-				"Idempotency-Replayed, RateLimit");
+				"Idempotency-Replayed, RateLimit, Content-Disposition");
 }
 
 /* --- writing --- */
@@ -339,9 +339,10 @@ http_reply(struct request *request, int status, const char *content_type, const 
 	http_release(request);
 }
 
-bool
-http_stream_begin(struct request *request, int status, const char *content_type,
-				  h2o_generator_t *generator)
+/* length: SIZE_MAX when nobody knows it yet. */
+static bool
+begin_pieces(struct request *request, int status, const char *content_type, size_t length,
+			 h2o_generator_t *generator)
 {
 	if (!request->h2o)
 	{
@@ -349,10 +350,24 @@ http_stream_begin(struct request *request, int status, const char *content_type,
 		return false;
 	}
 	begin(request, status, content_type);
-	request->h2o->res.content_length = SIZE_MAX;
+	request->h2o->res.content_length = length;
 	door_stream(request->h2o->conn->callbacks->get_socket(request->h2o->conn));
 	h2o_start_response(request->h2o, generator);
 	return true;
+}
+
+bool
+http_stream_begin(struct request *request, int status, const char *content_type,
+				  h2o_generator_t *generator)
+{
+	return begin_pieces(request, status, content_type, SIZE_MAX, generator);
+}
+
+bool
+http_download_begin(struct request *request, int status, const char *content_type, size_t length,
+					h2o_generator_t *generator)
+{
+	return begin_pieces(request, status, content_type, length, generator);
 }
 
 void
@@ -566,6 +581,18 @@ matches(h2o_iovec_t list, const char *etag)
 	return false;
 }
 
+bool
+http_unchanged(struct request *request, const char *etag, bool weak)
+{
+	struct text quoted = { 0 };
+	h2o_iovec_t wanted = http_request_header(request, "if-none-match");
+
+	text_printf(&quoted, weak ? "W/\"%s\"" : "\"%s\"", etag);
+	http_header(request, "etag", quoted.base);
+	text_free(&quoted);
+	return is_read(request) && wanted.len > 0 && matches(wanted, etag);
+}
+
 void
 http_reply_etag(struct request *request, int status, const char *etag, bool weak, const char *body,
 				size_t len)
@@ -577,14 +604,7 @@ void
 http_reply_etag_as(struct request *request, int status, const char *content_type, const char *etag,
 				   bool weak, const char *body, size_t len)
 {
-	struct text quoted = { 0 };
-	h2o_iovec_t wanted = http_request_header(request, "if-none-match");
-	bool reads = request->head || strcmp(request->method, "GET") == 0;
-
-	text_printf(&quoted, weak ? "W/\"%s\"" : "\"%s\"", etag);
-	http_header(request, "etag", quoted.base);
-	text_free(&quoted);
-	if (reads && status == 200 && wanted.len > 0 && matches(wanted, etag))
+	if (http_unchanged(request, etag, weak) && status == 200)
 		http_reply(request, 304, NULL, NULL, 0);
 	else
 		http_reply(request, status, content_type, body, len);

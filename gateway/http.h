@@ -63,6 +63,8 @@ void http_reply(struct request *request, int status, const char *content_type, c
 				size_t len);
 /* Adds to the answer to come; both are copied. A value with control characters is left out. */
 void http_header(struct request *request, const char *name, const char *value);
+/* Adds the entity tag to the answer; true when a reader has that version already (304). */
+bool http_unchanged(struct request *request, const char *etag, bool weak);
 /* 304 or the body, by If-None-Match; etag without quotes, weak when asked. */
 void http_reply_etag(struct request *request, int status, const char *etag, bool weak,
 					 const char *body, size_t len);
@@ -76,6 +78,9 @@ void http_reply_etag_as(struct request *request, int status, const char *content
  */
 bool http_stream_begin(struct request *request, int status, const char *content_type,
 					   h2o_generator_t *generator);
+/* The same for what ends by itself; length: of all pieces together, SIZE_MAX when not known. */
+bool http_download_begin(struct request *request, int status, const char *content_type,
+						 size_t length, h2o_generator_t *generator);
 /* The stream is over (sent its last piece, or the client is gone): logs, counts, releases. */
 void http_stream_end(struct request *request, size_t bytes);
 /* For an answer made without this module (a WebSocket upgrade): logs, counts, releases. */

@@ -262,6 +262,7 @@ build_route(struct route *route, const json_t *json, char *why, size_t why_size)
 	route->session = !is_word(json, "auth", "none");
 	route->strict = is_word(json, "cache", "strict");
 	route->idempotent = json_is_true(json_object_get(json, "idempotent"));
+	route->stream = json_is_true(json_object_get(json, "stream"));
 	route->read_only = json_is_true(json_object_get(json, "read_only"));
 	route->success = (int) json_integer_value(json_object_get(json, "success"));
 	route->max_body = (size_t) json_integer_value(json_object_get(json, "max_body"));

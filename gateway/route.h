@@ -47,6 +47,7 @@ struct route
 	char once_statement[32]; /* the same, and its reply kept under the key in the last parameter */
 	char *once_sql;			 /* NULL: not idempotent */
 	bool session, strict, idempotent, read_only;
+	bool stream; /* the function returns a cursor, whose rows are the answer */
 	int success;
 	size_t max_body;
 	uint32_t timeout_ms;

@@ -136,12 +136,16 @@ BEGIN
         OR strpos(lower(i.reply::text), mail) > 0
         OR EXISTS (SELECT FROM unnest(ids) id WHERE strpos(i.reply::text, id::text) > 0));
     GET DIAGNOSTICS replies = ROW_COUNT;
+    UPDATE crm.export_log x SET conditions = NULL
+    WHERE x.org_id = org AND x.conditions IS NOT NULL
+        AND (strpos(lower(x.conditions::text), mail) > 0
+             OR EXISTS (SELECT FROM unnest(ids) id WHERE strpos(x.conditions::text, id::text) > 0));
     PERFORM saleshub.touch('all');
     RETURN jsonb_build_object('changes', changes + mentions, 'replies', replies);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.erase_traces(uuid, text, uuid[]) IS
-    'Empties what else remembers these records: history, events, scores, conversions, merges, kept replies and cached answers.';
+    'Empties what else remembers these records: history, events, scores, conversions, merges, exports, kept replies and cached answers.';
 ALTER FUNCTION saleshub.erase_traces(uuid, text, uuid[]) OWNER TO saleshub_owner;
 
 CREATE FUNCTION saleshub.erase_subject(org uuid, subject jsonb) RETURNS jsonb

@@ -84,7 +84,7 @@ AS $$
     ), w AS (
         SELECT a.*, CASE
             WHEN strpos(route_args.path, '{' || a.wire || '}') > 0 THEN 'path'
-            WHEN a.name = 'if_match' THEN 'header'
+            WHEN a.name IN ('if_match', 'accept') THEN 'header'
             WHEN a.name = 'count_' AND a.type = 'bool'::regtype THEN 'prefer'
             WHEN a.name = 'filters' AND a.type = 'jsonb'::regtype THEN 'filters'
             WHEN a.name IN ('body', 'patch', 'opts') AND a.type = 'jsonb'::regtype
@@ -97,7 +97,8 @@ AS $$
           FROM w
     )
     SELECT s.n, s.name, s.source,
-           CASE s.source WHEN 'header' THEN 'If-Match' WHEN 'prefer' THEN 'count=exact'
+           CASE s.source WHEN 'header' THEN initcap(replace(s.name, '_', '-'))
+                WHEN 'prefer' THEN 'count=exact'
                 ELSE s.wire END,
            s.type, s.required,
            saleshub.route_type_schema(s.type)
@@ -137,9 +138,15 @@ BEGIN
       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
      WHERE p.oid = route.oid;
     IF f.proretset OR f.provariadic <> 0
-        OR f.prorettype NOT IN ('json'::regtype, 'jsonb'::regtype, 'void'::regtype) THEN
-        RAISE EXCEPTION 'route %: % must return one jsonb (or void) and have no VARIADIC argument',
+        OR f.prorettype NOT IN ('json'::regtype, 'jsonb'::regtype, 'void'::regtype,
+                                'refcursor'::regtype) THEN
+        RAISE EXCEPTION 'route %: % must return one jsonb (or void, or refcursor) and have no VARIADIC argument',
             route.spec, route.func USING ERRCODE = 'invalid_function_definition';
+    END IF;
+    IF f.prorettype = 'refcursor'::regtype
+        AND (method <> 'GET' OR route.auth <> 'session' OR route.cache <> 'none') THEN
+        RAISE EXCEPTION 'route %: only GET by members can give out a cursor, and nothing keeps it',
+            route.spec USING ERRCODE = 'invalid_function_definition';
     END IF;
     IF route.cache <> 'none' AND (method <> 'GET' OR f.provolatile = 'v') THEN
         RAISE EXCEPTION 'route %: only GET of a STABLE or IMMUTABLE function can be cached',
@@ -202,7 +209,11 @@ BEGIN
                                   ELSE format(' FROM saleshub.require_role(%L)', r.role) END,
                    'auth', r.auth, 'cache', r.cache, 'success', r.success,
                    'idempotent', r.idempotent, 'max_body', r.max_body,
-                   'timeout_ms', r.timeout_ms, 'read_only', r.method = 'GET',
+                   'timeout_ms', r.timeout_ms,
+                   'stream', p.prorettype = 'refcursor'::regtype,
+                   -- what is given out may be noted
+                   'read_only', r.method = 'GET' AND NOT (p.prorettype = 'refcursor'::regtype
+                                                          AND p.provolatile = 'v'),
                    'args', coalesce(a.args, '[]')) ORDER BY r.route_id), '[]')
           FROM r
           JOIN pg_proc p ON p.oid = r.oid

@@ -93,3 +93,6 @@ SELECT saleshub.add_fk('upload_member_fk', 'saleshub.upload', 'org_id, created_b
                        'crm.member', 'org_id, member_id');
 SELECT saleshub.add_fk('upload_part_upload_fk', 'saleshub.upload_part', 'org_id, upload_id',
                        'saleshub.upload', 'org_id, upload_id', 'CASCADE');
+
+SELECT saleshub.add_fk('export_log_member_fk', 'crm.export_log', 'org_id, member_id',
+                       'crm.member', 'org_id, member_id');
