@@ -1,6 +1,7 @@
 /* Comparing what people type: mail domains, company names, names of people. */
 #pragma once
 
+#include "executor/tuptable.h"
 #include "utils/jsonb.h"
 
 /* Whether a mail domain in lower case hands out addresses to everybody. */
@@ -67,3 +68,40 @@ extern enum match_level sh_match_level(enum match_kind kind, struct match_text a
 
 /* The text of a member of a record, or of a member's member when the name has a dot. */
 extern struct match_text sh_match_field(Jsonb *record, const char *name, int len);
+
+/* match_key.c: under which keys a record is found */
+
+/* The fields that keys are made of. */
+enum match_field_number
+{
+	MATCH_AT_FIRST_NAME,
+	MATCH_AT_LAST_NAME,
+	MATCH_AT_EMAIL,
+	MATCH_AT_PHONE,
+	MATCH_AT_COMPANY_NAME,
+	MATCH_AT_COMPANY_ID,
+	MATCH_AT_NAME,
+	MATCH_AT_DOMAIN,
+	MATCH_FIELDS
+};
+
+/* A record as JSON, or a row of its table. */
+struct match_record
+{
+	Jsonb *json;
+	TupleTableSlot *slot;
+	int column[MATCH_FIELDS]; /* of the slot; 0: the table has none */
+};
+
+#define MATCH_KEY_MAX 64
+
+extern const char *sh_match_field_name(enum match_field_number field);
+/* The hashed keys, sorted, into out, which has room for MATCH_KEY_MAX; how many there are. */
+extern int sh_match_hashes(const char *entity, const struct match_record *record, Jsonb *rules,
+						   int64 *out);
+
+/* match_keep.c */
+
+/* A column of a row as text, like sh_match_field has it of the row as JSON. */
+extern struct match_text sh_match_column(TupleTableSlot *slot, int column);
+extern struct match_text sh_match_slot_field(TupleTableSlot *slot, const char *name, int len);

@@ -23,16 +23,15 @@ PG_FUNCTION_INFO_V1(sh_match_keys);
 PG_FUNCTION_INFO_V1(sh_match_lock);
 PG_FUNCTION_INFO_V1(sh_match_candidates);
 
-#define KEY_MAX 64
 /* Records looked at for one key; a key that many share says little. */
 #define BUCKET_MAX "60"
 
 struct keys
 {
-	Jsonb *record;
+	const struct match_record *record;
 	int count;
-	char *text[KEY_MAX];
-	bool strong[KEY_MAX];
+	char *text[MATCH_KEY_MAX];
+	bool strong[MATCH_KEY_MAX];
 };
 
 /* Add the key of kind and values, unless one of them is missing. */
@@ -43,7 +42,7 @@ add_key(struct keys *keys, bool strong, const char *kind, const char *a, const c
 	const char *values[] = { a, b, c };
 	StringInfoData text;
 
-	if (keys->count == KEY_MAX)
+	if (keys->count == MATCH_KEY_MAX)
 		return;
 	initStringInfo(&text);
 	appendStringInfoString(&text, kind);
@@ -51,7 +50,8 @@ add_key(struct keys *keys, bool strong, const char *kind, const char *a, const c
 	{
 		if (!values[i] || !*values[i])
 			return;
-		appendStringInfo(&text, "|%s", values[i]);
+		appendStringInfoChar(&text, '|');
+		appendStringInfoString(&text, values[i]);
 	}
 	keys->strong[keys->count] = strong;
 	keys->text[keys->count++] = text.data;
@@ -62,23 +62,35 @@ add_one(struct keys *keys, bool strong, const char *kind, const char *value)
 {
 	if (value && *value)
 	{
-		if (keys->count == KEY_MAX)
+		if (keys->count == MATCH_KEY_MAX)
 			return;
 		keys->strong[keys->count] = strong;
 		keys->text[keys->count++] = psprintf("%s|%s", kind, value);
 	}
 }
 
-static struct match_text
-field_of(const struct keys *keys, const char *name)
+static const char *const field_names[MATCH_FIELDS] = { "first_name", "last_name",	 "email",
+													   "phone",		 "company_name", "company_id",
+													   "name",		 "domain" };
+
+const char *
+sh_match_field_name(enum match_field_number field)
 {
-	return sh_match_field(keys->record, name, strlen(name));
+	return field_names[field];
+}
+
+static struct match_text
+field_of(const struct keys *keys, enum match_field_number field)
+{
+	if (keys->record->slot)
+		return sh_match_column(keys->record->slot, keys->record->column[field]);
+	return sh_match_field(keys->record->json, field_names[field], strlen(field_names[field]));
 }
 
 static const char *
-folded(const struct keys *keys, const char *name)
+folded(const struct keys *keys, enum match_field_number field)
 {
-	struct match_text value = field_of(keys, name);
+	struct match_text value = field_of(keys, field);
 
 	return value.data ? sh_match_fold(value.data, value.len) : "";
 }
@@ -87,7 +99,7 @@ folded(const struct keys *keys, const char *name)
 static const char *
 sound_of_last_name(const struct keys *keys)
 {
-	struct match_text value = field_of(keys, "last_name");
+	struct match_text value = field_of(keys, MATCH_AT_LAST_NAME);
 
 	return value.data ? sh_match_phonetic(sh_match_letters(value.data, value.len)) : NULL;
 }
@@ -96,10 +108,10 @@ sound_of_last_name(const struct keys *keys)
 static void
 add_named_keys(struct keys *keys, const char *sound, const char *initial)
 {
-	struct match_text company = field_of(keys, "company_name");
-	struct match_text company_id = field_of(keys, "company_id");
-	struct match_text email = field_of(keys, "email");
-	struct match_text phone = field_of(keys, "phone");
+	struct match_text company = field_of(keys, MATCH_AT_COMPANY_NAME);
+	struct match_text company_id = field_of(keys, MATCH_AT_COMPANY_ID);
+	struct match_text email = field_of(keys, MATCH_AT_EMAIL);
+	struct match_text phone = field_of(keys, MATCH_AT_PHONE);
 	const char *at = email.data ? memchr(email.data, '@', email.len) : NULL;
 
 	if (company.data)
@@ -136,9 +148,9 @@ add_named_keys(struct keys *keys, const char *sound, const char *initial)
 static void
 add_person(struct keys *keys)
 {
-	struct match_text email = field_of(keys, "email");
-	struct match_text phone = field_of(keys, "phone");
-	const char *first = folded(keys, "first_name");
+	struct match_text email = field_of(keys, MATCH_AT_EMAIL);
+	struct match_text phone = field_of(keys, MATCH_AT_PHONE);
+	const char *first = folded(keys, MATCH_AT_FIRST_NAME);
 	const char *sound = sound_of_last_name(keys);
 	const char *space = strchr(first, ' ');
 	const char *first_sound =
@@ -164,9 +176,9 @@ add_person(struct keys *keys)
 static void
 add_company(struct keys *keys)
 {
-	struct match_text name = field_of(keys, "name");
-	struct match_text domain = field_of(keys, "domain");
-	struct match_text phone = field_of(keys, "phone");
+	struct match_text name = field_of(keys, MATCH_AT_NAME);
+	struct match_text domain = field_of(keys, MATCH_AT_DOMAIN);
+	struct match_text phone = field_of(keys, MATCH_AT_PHONE);
 	const char *key = name.data ? sh_match_company(name.data, name.len) : NULL;
 
 	if (domain.data)
@@ -203,7 +215,8 @@ add_rule(struct keys *keys, JsonbContainer *rule)
 
 	if (!field.data || !key.data)
 		return;
-	value = sh_match_field(keys->record, field.data, field.len);
+	value = keys->record->slot ? sh_match_slot_field(keys->record->slot, field.data, field.len) :
+								 sh_match_field(keys->record->json, field.data, field.len);
 	if (!value.data)
 		return;
 	kind = pnstrdup(field.data, field.len);
@@ -215,13 +228,13 @@ add_rule(struct keys *keys, JsonbContainer *rule)
 }
 
 static void
-collect(struct keys *keys, text *entity, Jsonb *record, Jsonb *rules)
+collect(struct keys *keys, const char *entity, const struct match_record *record, Jsonb *rules)
 {
 	int count = JsonContainerIsArray(&rules->root) ? JsonContainerSize(&rules->root) : 0;
 
 	keys->record = record;
 	keys->count = 0;
-	if (strcmp(text_to_cstring(entity), "company") == 0)
+	if (strcmp(entity, "company") == 0)
 		add_company(keys);
 	else
 		add_person(keys);
@@ -249,22 +262,35 @@ compare_keys(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+int
+sh_match_hashes(const char *entity, const struct match_record *record, Jsonb *rules, int64 *out)
+{
+	struct keys keys;
+	int count = 0;
+
+	collect(&keys, entity, record, rules);
+	for (int i = 0; i < keys.count; i++)
+		out[i] = hash_of(keys.text[i], strlen(keys.text[i]));
+	if (keys.count > 1)
+		qsort(out, keys.count, sizeof(*out), compare_keys);
+	for (int i = 0; i < keys.count; i++)
+		if (i == 0 || out[i] != out[i - 1])
+			out[count++] = out[i];
+	return count;
+}
+
 /* saleshub.match_keys(entity text, record jsonb, rules jsonb) returns bigint[]: sorted */
 Datum
 sh_match_keys(PG_FUNCTION_ARGS)
 {
-	struct keys keys;
-	int64 hashes[KEY_MAX];
-	Datum values[KEY_MAX];
-	int count = 0;
+	struct match_record record = { .json = PG_GETARG_JSONB_P(1) };
+	int64 hashes[MATCH_KEY_MAX];
+	Datum values[MATCH_KEY_MAX];
+	int count = sh_match_hashes(
+		text_to_cstring(PG_GETARG_TEXT_PP(0)), &record, PG_GETARG_JSONB_P(2), hashes);
 
-	collect(&keys, PG_GETARG_TEXT_PP(0), PG_GETARG_JSONB_P(1), PG_GETARG_JSONB_P(2));
-	for (int i = 0; i < keys.count; i++)
-		hashes[i] = hash_of(keys.text[i], strlen(keys.text[i]));
-	qsort(hashes, keys.count, sizeof(*hashes), compare_keys);
-	for (int i = 0; i < keys.count; i++)
-		if (i == 0 || hashes[i] != hashes[i - 1])
-			values[count++] = Int64GetDatum(hashes[i]);
+	for (int i = 0; i < count; i++)
+		values[i] = Int64GetDatum(hashes[i]);
 	PG_RETURN_ARRAYTYPE_P(
 		construct_array(values, count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
@@ -273,17 +299,19 @@ sh_match_keys(PG_FUNCTION_ARGS)
 static void
 add_plain(struct keys *keys, const char *entity)
 {
-	struct match_text name = field_of(keys, "name");
+	struct match_text name = field_of(keys, MATCH_AT_NAME);
 
 	if (strcmp(entity, "company") == 0 && name.data)
 		add_one(keys, true, "company", sh_company_key(name.data, name.len));
 	for (int i = 0; i < 3; i++)
 	{
-		static const char *const plain[] = { "email", "phone", "domain" };
+		static const enum match_field_number plain[] = { MATCH_AT_EMAIL,
+														 MATCH_AT_PHONE,
+														 MATCH_AT_DOMAIN };
 		struct match_text value = field_of(keys, plain[i]);
 
 		if (value.data)
-			add_one(keys, true, plain[i], pnstrdup(value.data, value.len));
+			add_one(keys, true, field_names[plain[i]], pnstrdup(value.data, value.len));
 	}
 }
 
@@ -291,14 +319,15 @@ add_plain(struct keys *keys, const char *entity)
 Datum
 sh_match_lock(PG_FUNCTION_ARGS)
 {
-	text *entity = PG_GETARG_TEXT_PP(0);
+	char *entity = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	struct match_record record = { .json = PG_GETARG_JSONB_P(1) };
 	pg_uuid_t *org = PG_GETARG_UUID_P(3);
 	struct keys keys;
-	int64 locks[KEY_MAX];
+	int64 locks[MATCH_KEY_MAX];
 	int count = 0;
 
-	collect(&keys, entity, PG_GETARG_JSONB_P(1), PG_GETARG_JSONB_P(2));
-	add_plain(&keys, text_to_cstring(entity));
+	collect(&keys, entity, &record, PG_GETARG_JSONB_P(2));
+	add_plain(&keys, entity);
 	for (int i = 0; i < keys.count; i++)
 	{
 		StringInfoData name;
@@ -310,7 +339,8 @@ sh_match_lock(PG_FUNCTION_ARGS)
 		appendStringInfoString(&name, keys.text[i]);
 		locks[count++] = hash_of(name.data, name.len);
 	}
-	qsort(locks, count, sizeof(*locks), compare_keys);
+	if (count > 1)
+		qsort(locks, count, sizeof(*locks), compare_keys);
 	for (int i = 0; i < count; i++)
 		(void) DirectFunctionCall1(pg_advisory_xact_lock_int8, Int64GetDatum(locks[i]));
 	PG_RETURN_VOID();

@@ -100,65 +100,10 @@ COMMENT ON FUNCTION saleshub.match_band(numeric) IS
 
 -- Keys
 
-DO $do$
-DECLARE
-    noun text;
-    columns text;
-BEGIN
-    FOR noun, columns IN
-        VALUES ('contact', 'first_name, last_name, email, phone, company_id, custom, deleted_at'),
-               ('company', 'name, domain, phone, custom, deleted_at'),
-               ('lead', 'first_name, last_name, email, phone, company_name, custom, deleted_at')
-    LOOP
-        EXECUTE format($create$
-CREATE FUNCTION saleshub.match_keys_%1$s() RETURNS trigger
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    orgs uuid[];
-    ids uuid[];
-    keys bigint[];
-BEGIN
-    IF TG_OP = 'DELETE' THEN
-        SELECT array_agg(o.org_id), array_agg(o.%1$s_id) INTO orgs, ids FROM oldrows o;
-    ELSIF TG_OP = 'UPDATE' THEN
-        SELECT array_agg(n.org_id), array_agg(n.%1$s_id) INTO orgs, ids
-        FROM newrows n JOIN oldrows o ON o.org_id = n.org_id AND o.%1$s_id = n.%1$s_id
-        WHERE ROW(%3$s) IS DISTINCT FROM ROW(%2$s);
-    END IF;
-    IF TG_OP <> 'INSERT' THEN
-        IF ids IS NULL THEN
-            RETURN NULL;
-        END IF;
-        DELETE FROM saleshub.match_key m
-        USING unnest(orgs, ids) AS t (org_id, id)
-        WHERE m.org_id = t.org_id AND m.entity = '%1$s' AND m.entity_id = t.id;
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
-        SELECT array_agg(n.org_id), array_agg(n.%1$s_id), array_agg(k) INTO orgs, ids, keys
-        FROM newrows n
-        JOIN (SELECT d.org_id, saleshub.match_rules(d.org_id, '%1$s') AS rules
-              FROM (SELECT DISTINCT x.org_id FROM newrows x) d) r ON r.org_id = n.org_id,
-             unnest(saleshub.match_keys('%1$s', to_jsonb(n), r.rules)) k
-        WHERE n.deleted_at IS NULL AND (ids IS NULL OR n.%1$s_id = ANY (ids));
-        INSERT INTO saleshub.match_key (org_id, entity, key, entity_id)
-        SELECT t.org_id, '%1$s', t.key, t.id FROM unnest(orgs, keys, ids) AS t (org_id, key, id)
-        ON CONFLICT DO NOTHING;
-    END IF;
-    RETURN NULL;
-END;
-$$
-$create$,
-            noun,
-            (SELECT string_agg('o.' || btrim(c), ', ') FROM string_to_table(columns, ',') c),
-            (SELECT string_agg('n.' || btrim(c), ', ') FROM string_to_table(columns, ',') c));
-        EXECUTE format('COMMENT ON FUNCTION saleshub.match_keys_%1$s() IS %2$L', noun,
-                       format('Trigger: keeps the keys under which rows of crm.%s are found.', noun));
-        EXECUTE format('ALTER FUNCTION saleshub.match_keys_%1$s() OWNER TO saleshub_owner', noun);
-    END LOOP;
-END;
-$do$;
+CREATE FUNCTION saleshub.match_keep() RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_match_keep';
+COMMENT ON FUNCTION saleshub.match_keep() IS
+    'Trigger: keeps the keys under which the rows of a kind of record, its argument, are found';
 
 CREATE FUNCTION saleshub.match_on(noun text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -169,7 +114,7 @@ DECLARE
 BEGIN
     FOR event IN SELECT * FROM saleshub.statement_events() LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON crm.%I REFERENCING %s'
-                       ' FOR EACH STATEMENT EXECUTE FUNCTION saleshub.match_keys_%s()',
+                       ' FOR EACH STATEMENT EXECUTE FUNCTION saleshub.match_keep(%L)',
                        noun || '_60_keys_' || event.name, event.name, noun, event.tables, noun);
     END LOOP;
     EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE INSERT ON crm.%I'
