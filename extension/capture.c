@@ -34,12 +34,29 @@ PG_FUNCTION_INFO_V1(sh_no_truncate);
 /* Rows written to history and outbox with one statement. */
 #define BATCH 1000
 
-static bool
-is_bookkeeping(const char *column)
+/* The columns that are no change by themselves, and the organisation. */
+enum
 {
-	return strcmp(column, "version") == 0 || strcmp(column, "updated_at") == 0 ||
-		   strcmp(column, "updated_by") == 0 || strcmp(column, "created_at") == 0 ||
-		   strcmp(column, "created_by") == 0;
+	VERSION,
+	CREATED_AT,
+	CREATED_BY,
+	UPDATED_AT,
+	UPDATED_BY,
+	BOOKKEEPING,
+	ORG = BOOKKEEPING,
+	STAMP_COLUMNS
+};
+
+static const char *const stamp_names[STAMP_COLUMNS] = { "version",	  "created_at", "created_by",
+														"updated_at", "updated_by", "org_id" };
+
+static bool
+is_bookkeeping(const AttrNumber *at, int column)
+{
+	for (int i = 0; i < BOOKKEEPING; i++)
+		if (at[i] == column)
+			return true;
+	return false;
 }
 
 static int
@@ -65,7 +82,7 @@ same_value(Form_pg_attribute att, Datum a, bool anull, Datum b, bool bnull)
 }
 
 static bool
-really_changed(TupleDesc desc, HeapTuple old, HeapTuple new)
+really_changed(TupleDesc desc, const AttrNumber *at, HeapTuple old, HeapTuple new)
 {
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -75,7 +92,7 @@ really_changed(TupleDesc desc, HeapTuple old, HeapTuple new)
 		Datum ovalue;
 		Datum nvalue;
 
-		if (att->attisdropped || is_bookkeeping(NameStr(att->attname)))
+		if (att->attisdropped || is_bookkeeping(at, i + 1))
 			continue;
 		ovalue = heap_getattr(old, i + 1, desc, &onull);
 		nvalue = heap_getattr(new, i + 1, desc, &nnull);
@@ -86,10 +103,8 @@ really_changed(TupleDesc desc, HeapTuple old, HeapTuple new)
 }
 
 static void
-refuse_new_org(Relation rel, HeapTuple old, HeapTuple new)
+refuse_new_org(TupleDesc desc, int org, HeapTuple old, HeapTuple new)
 {
-	TupleDesc desc = RelationGetDescr(rel);
-	int org = column_of(rel, "org_id");
 	bool onull;
 	bool nnull;
 	Datum before = heap_getattr(old, org, desc, &onull);
@@ -104,9 +119,8 @@ refuse_new_org(Relation rel, HeapTuple old, HeapTuple new)
 static HeapTuple
 stamp_insert(Relation rel, HeapTuple new)
 {
-	int columns[3] = { column_of(rel, "version"),
-					   column_of(rel, "created_by"),
-					   column_of(rel, "updated_by") };
+	const AttrNumber *at = sh_columns_needed(rel, stamp_names, STAMP_COLUMNS);
+	int columns[3] = { at[VERSION], at[CREATED_BY], at[UPDATED_BY] };
 	Datum values[3] = { Int64GetDatum(1), 0, 0 };
 	bool nulls[3] = { false, true, true };
 	pg_uuid_t member;
@@ -128,30 +142,29 @@ static HeapTuple
 stamp_update(Relation rel, HeapTuple old, HeapTuple new)
 {
 	TupleDesc desc = RelationGetDescr(rel);
-	int columns[5] = { column_of(rel, "version"),
-					   column_of(rel, "created_at"),
-					   column_of(rel, "created_by"),
-					   column_of(rel, "updated_at"),
-					   column_of(rel, "updated_by") };
-	Datum values[5];
-	bool nulls[5];
+	const AttrNumber *at = sh_columns_needed(rel, stamp_names, STAMP_COLUMNS);
+	int columns[BOOKKEEPING];
+	Datum values[BOOKKEEPING];
+	bool nulls[BOOKKEEPING];
 	pg_uuid_t member;
 
-	refuse_new_org(rel, old, new);
-	for (int i = 0; i < 5; i++)
+	refuse_new_org(desc, at[ORG], old, new);
+	for (int i = 0; i < BOOKKEEPING; i++)
+		columns[i] = at[i];
+	for (int i = 0; i < BOOKKEEPING; i++)
 		values[i] = heap_getattr(old, columns[i], desc, &nulls[i]);
 	/* A merge keeps the earliest time, and taking it apart gives the later one back. */
 	if (GetUserId() == get_role_oid("saleshub_owner", true))
-		values[1] = heap_getattr(new, columns[1], desc, &nulls[1]);
-	if (really_changed(desc, old, new))
+		values[CREATED_AT] = heap_getattr(new, at[CREATED_AT], desc, &nulls[CREATED_AT]);
+	if (really_changed(desc, at, old, new))
 	{
-		values[0] = Int64GetDatum(DatumGetInt64(values[0]) + 1);
-		values[3] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-		nulls[3] = false;
-		nulls[4] = !sh_context_member(&member);
-		values[4] = UUIDPGetDatum(&member);
+		values[VERSION] = Int64GetDatum(DatumGetInt64(values[VERSION]) + 1);
+		values[UPDATED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+		nulls[UPDATED_AT] = false;
+		nulls[UPDATED_BY] = !sh_context_member(&member);
+		values[UPDATED_BY] = UUIDPGetDatum(&member);
 	}
-	return heap_modify_tuple_by_cols(new, desc, 5, columns, values, nulls);
+	return heap_modify_tuple_by_cols(new, desc, BOOKKEEPING, columns, values, nulls);
 }
 
 /*
@@ -192,6 +205,7 @@ struct capture
 	Relation rel;
 	const char *entity;
 	int org, key, version, deleted, status; /* attribute numbers; 0: no such column */
+	const char **names;						/* of the columns that are told, else NULL */
 	pg_uuid_t last_org;
 	bool has_last_org;
 	int rows;
@@ -302,13 +316,14 @@ describe_change(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, Str
 		Datum ovalue = old ? slot_getattr(old, i + 1, &onull) : 0;
 		Datum nvalue = new ? slot_getattr(new, i + 1, &nnull) : 0;
 
-		if (att->attisdropped || i + 1 == c->org || i + 1 == c->key ||
-			is_bookkeeping(NameStr(att->attname)) || same_value(att, ovalue, onull, nvalue, nnull))
+		if (!c->names[i] || same_value(att, ovalue, onull, nvalue, nnull))
 			continue;
-		appendStringInfo(fields, "%s%s", fields->len > 0 ? "," : "", NameStr(att->attname));
+		if (fields->len > 0)
+			appendStringInfoChar(fields, ',');
+		appendStringInfoString(fields, c->names[i]);
 		if (changed->len > 1)
 			appendStringInfoChar(changed, ',');
-		escape_json(changed, NameStr(att->attname));
+		escape_json(changed, c->names[i]);
 		appendStringInfoString(changed, ":[");
 		append_value(changed, att, ovalue, onull);
 		appendStringInfoChar(changed, ',');
@@ -470,6 +485,18 @@ add_row(struct capture *c, TupleTableSlot *old, TupleTableSlot *new)
 		flush(c);
 }
 
+static void
+tell_columns(struct capture *c, TupleDesc desc)
+{
+	const AttrNumber *at = sh_columns(c->rel, stamp_names, STAMP_COLUMNS);
+
+	c->names = palloc0(desc->natts * sizeof(*c->names));
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped && i + 1 != c->org && i + 1 != c->key &&
+			!is_bookkeeping(at, i + 1))
+			c->names[i] = NameStr(TupleDescAttr(desc, i)->attname);
+}
+
 static struct capture *
 capture_begin(TriggerData *td)
 {
@@ -487,6 +514,7 @@ capture_begin(TriggerData *td)
 	c->version = Max(SPI_fnumber(desc, "version"), 0);
 	c->deleted = Max(SPI_fnumber(desc, "deleted_at"), 0);
 	c->status = Max(SPI_fnumber(desc, "status"), 0);
+	tell_columns(c, desc);
 	c->batch =
 		AllocSetContextCreate(CurrentMemoryContext, "saleshub capture", ALLOCSET_DEFAULT_SIZES);
 	return c;

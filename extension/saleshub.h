@@ -4,6 +4,7 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "utils/jsonb.h"
+#include "utils/rel.h"
 #include "utils/uuid.h"
 
 /* SQLSTATEs of class SH. Codes SH4xx carry their HTTP status. */
@@ -53,6 +54,30 @@ extern void sh_owner_leave(const struct sh_identity *save);
  * The text must be a string that lives as long as the backend (a literal).
  */
 extern SPIPlanPtr sh_plan(const char *sql, int nargs, const Oid *types);
+
+/* column.c: attribute numbers by name */
+
+#define SH_COLUMNS_MAX 32
+
+/*
+ * The numbers of these columns of a relation, 0 for one that it has not. The array of names must
+ * live as long as the backend; the answer holds until the next call.
+ */
+extern const AttrNumber *sh_columns(Relation rel, const char *const *names, int count);
+/* The same; an error when one is missing. */
+extern const AttrNumber *sh_columns_needed(Relation rel, const char *const *names, int count);
+
+/* org.c: what row triggers ask of an organisation */
+
+struct sh_org
+{
+	char currency[8]; /* empty: there is no such organisation */
+	char country[8];
+	char duplicate_policy[16]; /* empty: not set */
+};
+
+extern void sh_org(const pg_uuid_t *org, struct sh_org *out);
+extern bool sh_org_has_member(const pg_uuid_t *org, const pg_uuid_t *member);
 
 /* json.c: members of an object under construction; a NULL value becomes null */
 extern void sh_json_key(JsonbParseState **state, const char *key);

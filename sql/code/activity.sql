@@ -73,39 +73,7 @@ COMMENT ON FUNCTION saleshub.activity_meta() IS
     'What the record functions need to know about activities.';
 
 CREATE FUNCTION saleshub.activity_check() RETURNS trigger
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    fresh boolean := TG_OP = 'INSERT';
-    faults jsonb := '[]';
-BEGIN
-    NEW.type := lower(saleshub.clean(NEW.type));
-    NEW.subject := saleshub.clean(NEW.subject);
-    NEW.body := nullif(NEW.body, '');
-    NEW.outcome := saleshub.clean(NEW.outcome);
-    NEW.custom := coalesce(NEW.custom, '{}');
-
-    IF NEW.type IS NULL THEN
-        faults := faults || saleshub.fault('/type', 'required', 'is required');
-    ELSIF NEW.type NOT IN ('task', 'call', 'meeting', 'email', 'note') THEN
-        faults := faults || saleshub.fault('/type', 'not_allowed', 'is not a type of activity');
-    END IF;
-    IF NEW.subject IS NULL THEN
-        faults := faults || saleshub.fault('/subject', 'required', 'is required');
-    END IF;
-    faults := faults || saleshub.too_long('/subject', NEW.subject, 300)
-        || saleshub.too_long('/outcome', NEW.outcome, 200);
-    IF fresh OR NEW.owner_id IS DISTINCT FROM OLD.owner_id THEN
-        faults := faults || saleshub.reference_faults(NEW.org_id, '/owner_id', 'member',
-                                                      NEW.owner_id);
-    END IF;
-    IF faults <> '[]' THEN
-        PERFORM saleshub.refuse_row('activity', faults);
-    END IF;
-    RETURN NEW;
-END;
-$$;
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_activity_check';
 COMMENT ON FUNCTION saleshub.activity_check() IS
     'Trigger: brings an activity into its normal form and refuses what is wrong with it.';
 

@@ -33,82 +33,9 @@ COMMENT ON FUNCTION saleshub.company_meta() IS
     'What the record functions need to know about companies.';
 
 CREATE FUNCTION saleshub.company_check() RETURNS trigger
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    fresh boolean := TG_OP = 'INSERT';
-    phone record;
-    faults jsonb := '[]';
-BEGIN
-    NEW.name := saleshub.clean(NEW.name);
-    NEW.industry := saleshub.clean(NEW.industry);
-    NEW.website := saleshub.clean(NEW.website);
-    NEW.country := saleshub.clean(NEW.country);
-    NEW.city := saleshub.clean(NEW.city);
-    NEW.tags := saleshub.tags_normal(NEW.tags);
-    NEW.custom := coalesce(NEW.custom, '{}');
-    NEW.annual_revenue_currency := upper(saleshub.clean(NEW.annual_revenue_currency));
-    IF NEW.annual_revenue IS NOT NULL AND NEW.annual_revenue_currency IS NULL THEN
-        NEW.annual_revenue_currency := saleshub.org_currency(NEW.org_id);
-    END IF;
-    IF fresh AND saleshub.clean(NEW.domain) IS NULL THEN
-        NEW.domain := NEW.website;
-    END IF;
-    NEW.domain := saleshub.domain_normal(NEW.domain);
-
-    IF NEW.name IS NULL THEN
-        faults := faults || saleshub.fault('/name', 'required', 'is required');
-    END IF;
-    faults := faults || saleshub.too_long('/name', NEW.name, 200);
-    IF NOT saleshub.website_ok(NEW.website) THEN
-        faults := faults || saleshub.fault('/website', 'invalid', 'is not a web address');
-    END IF;
-    IF NOT saleshub.domain_ok(NEW.domain) THEN
-        faults := faults || saleshub.fault('/domain', 'invalid', 'is not a domain name');
-    END IF;
-    IF fresh OR NEW.phone IS DISTINCT FROM OLD.phone THEN
-        phone := saleshub.phone_check(NEW.org_id, NEW.phone, NEW.country);
-        NEW.phone := phone.number;
-        faults := faults || phone.faults;
-    END IF;
-    faults := faults || saleshub.revenue_faults(NEW.annual_revenue, NEW.annual_revenue_currency,
-                                                NEW.employees);
-    IF fresh OR NEW.owner_id IS DISTINCT FROM OLD.owner_id THEN
-        faults := faults || saleshub.reference_faults(NEW.org_id, '/owner_id', 'member',
-                                                      NEW.owner_id);
-    END IF;
-    IF fresh OR NEW.parent_id IS DISTINCT FROM OLD.parent_id THEN
-        faults := faults || saleshub.reference_held(NEW.org_id, '/parent_id', 'company',
-                                                    NEW.parent_id);
-        IF saleshub.company_below(NEW.org_id, NEW.company_id, NEW.parent_id) THEN
-            faults := faults || saleshub.fault('/parent_id', 'cycle',
-                                               'is the company itself or owned by it');
-        END IF;
-    END IF;
-
-    IF faults <> '[]' THEN
-        PERFORM saleshub.refuse_row('company', faults);
-    END IF;
-    RETURN NEW;
-END;
-$$;
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_company_check';
 COMMENT ON FUNCTION saleshub.company_check() IS
     'Trigger: brings a company into its normal form and refuses what is wrong with it.';
-
-CREATE FUNCTION saleshub.revenue_faults(revenue numeric, currency text, employees integer)
-    RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN revenue >= 0 AND revenue <= 1e15 OR revenue IS NULL THEN '[]'::jsonb
-            ELSE saleshub.fault('/annual_revenue', 'invalid', 'must be from 0 to 1e15') END
-        || CASE WHEN currency OPERATOR(pg_catalog.!~) '^[A-Z]{3}$'
-            THEN saleshub.fault('/annual_revenue/currency', 'invalid',
-                                'is not a currency code of three letters')
-            ELSE '[]' END
-        || CASE WHEN employees < 0
-            THEN saleshub.fault('/employees', 'too_small', 'must be at least 0') ELSE '[]' END;
-COMMENT ON FUNCTION saleshub.revenue_faults(numeric, text, integer) IS
-    'Faults in what a lead or company says about its size.';
 
 CREATE FUNCTION saleshub.company_below(org_id uuid, company_id uuid, parent_id uuid)
     RETURNS boolean

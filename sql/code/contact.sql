@@ -35,51 +35,7 @@ COMMENT ON FUNCTION saleshub.contact_meta() IS
     'What the record functions need to know about contacts.';
 
 CREATE FUNCTION saleshub.contact_check() RETURNS trigger
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    fresh boolean := TG_OP = 'INSERT';
-    phone record;
-    faults jsonb := '[]';
-BEGIN
-    NEW.first_name := saleshub.clean(NEW.first_name);
-    NEW.last_name := saleshub.clean(NEW.last_name);
-    NEW.email := lower(saleshub.clean(NEW.email));
-    NEW.title := saleshub.clean(NEW.title);
-    NEW.tags := saleshub.tags_normal(NEW.tags);
-    NEW.custom := coalesce(NEW.custom, '{}');
-
-    IF coalesce(NEW.first_name, NEW.last_name, NEW.email) IS NULL THEN
-        faults := faults || saleshub.fault('/last_name', 'required',
-                                           'or first_name or email is required');
-    END IF;
-    faults := faults || saleshub.too_long('/first_name', NEW.first_name, 100)
-        || saleshub.too_long('/last_name', NEW.last_name, 100)
-        || saleshub.too_long('/title', NEW.title, 200);
-    IF (fresh OR NEW.email IS DISTINCT FROM OLD.email) AND NOT saleshub.email_ok(NEW.email) THEN
-        faults := faults || saleshub.fault('/email', 'invalid', 'is not an e-mail address');
-    END IF;
-    IF fresh OR NEW.phone IS DISTINCT FROM OLD.phone THEN
-        phone := saleshub.phone_check(NEW.org_id, NEW.phone, NULL);
-        NEW.phone := phone.number;
-        faults := faults || phone.faults;
-    END IF;
-    IF fresh OR NEW.owner_id IS DISTINCT FROM OLD.owner_id THEN
-        faults := faults || saleshub.reference_faults(NEW.org_id, '/owner_id', 'member',
-                                                      NEW.owner_id);
-    END IF;
-    IF fresh OR NEW.company_id IS DISTINCT FROM OLD.company_id THEN
-        faults := faults || saleshub.reference_held(NEW.org_id, '/company_id', 'company',
-                                                    NEW.company_id);
-    END IF;
-
-    IF faults <> '[]' THEN
-        PERFORM saleshub.refuse_row('contact', faults);
-    END IF;
-    RETURN NEW;
-END;
-$$;
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_contact_check';
 COMMENT ON FUNCTION saleshub.contact_check() IS
     'Trigger: brings a contact into its normal form and refuses what is wrong with it.';
 
