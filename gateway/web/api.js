@@ -184,6 +184,35 @@ export async function stream(path, headers, signal) {
 	});
 }
 
+/** A file from the server, under the name that the server gives it; told when it did not come whole. */
+export async function download(path, query) {
+	if (session.until - Date.now() < 30_000) await refresh();
+	const wanted = Object.entries(query).filter(([, value]) => value != null && value !== '');
+	const broken = { code: 'unreachable', detail: 'The file did not come whole. Try again.' };
+	const response = await fetch(`${path}?${new URLSearchParams(wanted)}`, {
+		headers: { Authorization: `Bearer ${session.access}` },
+		cache: 'no-store',
+	}).catch(() => {
+		throw new Problem(0, broken);
+	});
+	if (!response.ok)
+		throw new Problem(response.status, parse(await response.text()) ?? {}, response.headers);
+	const file = await response.blob().catch(() => {
+		throw new Problem(0, broken);
+	});
+	save(file, response.headers.get('Content-Disposition') ?? '');
+}
+
+function save(file, disposition) {
+	const link = document.createElement('a');
+	const [, encoded] = /filename\*=UTF-8''([^;]+)/.exec(disposition) ?? [];
+	const [, plain] = /filename="([^"]+)"/.exec(disposition) ?? [];
+	link.href = URL.createObjectURL(file);
+	link.download = encoded ? decodeURIComponent(encoded) : (plain ?? '');
+	link.click();
+	setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 /** A key for a write that may be repeated after a lost answer: the same for the same body. */
 export function idempotency() {
 	let last = null;

@@ -4,6 +4,7 @@ import { get } from './api.js';
 import { button, coalesce, day, failed, fill, h, money, number } from './dom.js';
 import { dealPanel } from './deal_panel.js';
 import { stageSelect } from './deal_stage.js';
+import { exportButton } from './export.js';
 import { onEvent } from './live.js';
 import { ownerName, people } from './people.js';
 
@@ -32,7 +33,8 @@ export function deals(main, params) {
 		'aria-label': 'Deals by stage',
 	});
 	const side = h('div.side-panel');
-	fill(main, h('div.page-head', h('h1', 'Deals'), h('div.tools', choice)), board, side);
+	const take = exportButton('deals', () => ({ pipeline_id: pipeline?.id }));
+	fill(main, h('div.page-head', h('h1', 'Deals'), h('div.tools', choice, take)), board, side);
 
 	function go(change) {
 		const wanted = { ...view, ...change };

@@ -57,6 +57,7 @@ const paths = {
 	exit: 'M10 4H5v16h5M15 8l4 4-4 4M19 12H9',
 	check: 'M5 12.5 10 17l9-10',
 	arrow: 'M5 12h14M13 6l6 6-6 6',
+	down: 'M12 4v11M7 10.5l5 5 5-5M5 20h14',
 };
 
 export function icon(name) {

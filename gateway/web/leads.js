@@ -2,6 +2,7 @@
 
 import { get } from './api.js';
 import { badge, button, coalesce, failed, fill, fullName, h, score, when } from './dom.js';
+import { exportButton } from './export.js';
 import { createLead } from './lead_form.js';
 import { leadPanel } from './lead_panel.js';
 import { onEvent } from './live.js';
@@ -60,6 +61,7 @@ export function leads(main, params) {
 			h('h1', 'Leads'),
 			h(
 				'div.tools',
+				exportButton('leads', () => ({ sort: view.sort, status: view.status.join(',') })),
 				button('New lead', () => createLead((lead) => go({ open: lead.id })), {
 					icon: 'plus',
 					class: 'primary',

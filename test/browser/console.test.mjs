@@ -1,6 +1,6 @@
 // The console in a real browser, as its people use it. Pictures of it go to .local/screenshots.
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -238,6 +238,25 @@ test('the list sorts, filters, pages, and follows the keyboard', async () =>
 	await waitFor(async () => (await panel(desk).count()) === 0);
 	assert.ok(await desk.evaluate(() => document.activeElement.matches('tbody tr:nth-child(2) .row-link')), 'focus returns to the row');
 	await picture(desk, 'leads');
+});
+
+test('a list is handed out as a file, as it is filtered', async () =>
+{
+	const page = await tab();
+	await signIn(page);
+	await page.goto(`${s.url}/#/leads?status=converted`);
+	await page.locator('tbody tr').first().waitFor();
+	const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export CSV' }).click()]);
+	assert.match(file.suggestedFilename(), /^leads \d{4}-\d\d-\d\d\.csv$/);
+	const lines = (await readFile(await file.path(), 'utf8')).trimEnd().split('\r\n');
+	assert.match(lines[0], /^\ufeffid,first_name,last_name,/);
+	const { total } = (await s.api('GET', '/v1/leads?status=converted&limit=1', undefined, { prefer: 'count=exact' })).body;
+	assert.equal(lines.length, total + 1);
+	assert.ok(lines.slice(1).every((line) => line.includes(',converted,')));
+	await page.goto(`${s.url}/#/deals`);
+	const [deals] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export CSV' }).click()]);
+	assert.match(deals.suggestedFilename(), /^deals /);
+	await page.context().close();
 });
 
 test('deleting can be undone', async () =>
