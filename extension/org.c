@@ -11,12 +11,15 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "saleshub.h"
+
+PG_FUNCTION_INFO_V1(sh_duplicate_blocks);
 
 /* Past that many all are dropped and start anew. */
 #define CACHED_ORGS 64
@@ -151,6 +154,24 @@ sh_org(const pg_uuid_t *org, struct sh_org *out)
 	entry = hash_search(orgs, org, HASH_ENTER, NULL);
 	entry->stamp = stamp;
 	entry->facts = *out;
+}
+
+/*
+ * saleshub.duplicate_blocks(org uuid) returns boolean: like saleshub.duplicate_policy(org) =
+ * 'block', for the trigger that every inserted record meets.
+ */
+Datum
+sh_duplicate_blocks(PG_FUNCTION_ARGS)
+{
+	const char *asked = GetConfigOption("saleshub.duplicates", true, false);
+	struct sh_org org;
+
+	if (asked && (strcmp(asked, "allow") == 0 || strcmp(asked, "warn") == 0))
+		PG_RETURN_BOOL(false);
+	if (asked && strcmp(asked, "block") == 0)
+		PG_RETURN_BOOL(true);
+	sh_org(PG_GETARG_UUID_P(0), &org);
+	PG_RETURN_BOOL(strcmp(org.duplicate_policy, "block") == 0);
 }
 
 /* --- its members --- */

@@ -11,6 +11,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "match.h"
+#include "normal.h"
 #include "route.h"
 #include "saleshub.h"
 
@@ -270,6 +272,101 @@ sh_route_block(struct route_pool *pool, const struct route_rule *rule,
 		keep_first_open(pool);
 }
 
+/* --- the owner at the same company --- */
+
+/* Whether an organisation has companies or contacts at all, as this backend asked last. */
+static struct
+{
+	pg_uuid_t org;
+	bool known;
+	uint64 reading;
+	bool any;
+} customers;
+
+static bool
+ask(const char *sql, int nargs, const Oid *types, Datum *values, const char *nulls)
+{
+	struct sh_identity identity;
+	bool isnull;
+	Datum answer;
+
+	sh_owner_enter(&identity);
+	SPI_connect();
+	SPI_execute_plan(sh_plan(sql, nargs, types), values, nulls, false, 1);
+	answer = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	SPI_finish();
+	sh_owner_leave(&identity);
+	return !isnull && DatumGetBool(answer);
+}
+
+static bool
+has_customers(const pg_uuid_t *org)
+{
+	static const char sql[] =
+		"SELECT EXISTS (SELECT FROM crm.company AS c WHERE c.org_id = $1 AND c.deleted_at IS NULL)"
+		" OR EXISTS (SELECT FROM crm.contact AS c WHERE c.org_id = $1 AND c.deleted_at IS NULL)";
+	Oid types[1] = { UUIDOID };
+	Datum values[1] = { UUIDPGetDatum(org) };
+
+	if (customers.known && customers.reading == sh_route_reading() &&
+		memcmp(&customers.org, org, UUID_LEN) == 0)
+		return customers.any;
+	customers.known = false;
+	customers.any = ask(sql, 1, types, values, NULL);
+	customers.org = *org;
+	customers.reading = sh_route_reading();
+	customers.known = true;
+	return customers.any;
+}
+
+static struct span
+field_of(const struct route_lead *lead, enum predicate_field field)
+{
+	return sh_span_of(lead->row.nulls[field] ? NULL : DatumGetTextPP(lead->row.values[field]));
+}
+
+/* The domain that a web or mail address names, unless it hands out addresses to everybody. */
+static struct span
+own_domain(struct span address)
+{
+	struct span domain = address;
+
+	if (domain.data)
+		domain = sh_normal_domain(domain);
+	if (domain.data && sh_domain_is_free(domain.data, domain.len))
+		domain.data = NULL;
+	return domain;
+}
+
+/* A quick look whether saleshub.routing_sticky() could find somebody. */
+static bool
+may_be_known(const struct route_lead *lead)
+{
+	static const char sql[] =
+		"SELECT EXISTS (SELECT FROM crm.company AS c WHERE c.org_id = $1 AND c.domain = $2"
+		" AND c.deleted_at IS NULL)"
+		" OR EXISTS (SELECT FROM crm.company AS c WHERE c.org_id = $1"
+		" AND pg_catalog.lower(c.name) = pg_catalog.lower($3) AND c.deleted_at IS NULL)"
+		" OR EXISTS (SELECT FROM crm.contact AS c WHERE c.org_id = $1 AND c.email = $4"
+		" AND c.deleted_at IS NULL)";
+	Oid types[4] = { UUIDOID, TEXTOID, TEXTOID, TEXTOID };
+	char nulls[5] = "    ";
+	Datum values[4] = { UUIDPGetDatum(&lead->org) };
+	struct span domain;
+
+	if (!has_customers(&lead->org))
+		return false;
+	domain = own_domain(field_of(lead, FIELD_WEBSITE));
+	if (!domain.data)
+		domain = own_domain(field_of(lead, FIELD_EMAIL));
+	nulls[1] = domain.data ? ' ' : 'n';
+	if (domain.data)
+		values[1] = PointerGetDatum(cstring_to_text_with_len(domain.data, domain.len));
+	values[2] = text_or_null(lead, FIELD_COMPANY_NAME, &nulls[2]);
+	values[3] = text_or_null(lead, FIELD_EMAIL, &nulls[3]);
+	return ask(sql, 4, types, values, nulls);
+}
+
 bool
 sh_route_sticky(const struct route_lead *lead, pg_uuid_t *member, struct route_reason *reason)
 {
@@ -286,7 +383,7 @@ sh_route_sticky(const struct route_lead *lead, pg_uuid_t *member, struct route_r
 	values[1] = text_or_null(lead, FIELD_EMAIL, &nulls[1]);
 	values[2] = text_or_null(lead, FIELD_COMPANY_NAME, &nulls[2]);
 	values[3] = text_or_null(lead, FIELD_WEBSITE, &nulls[3]);
-	if (nulls[1] == 'n' && nulls[2] == 'n' && nulls[3] == 'n')
+	if ((nulls[1] == 'n' && nulls[2] == 'n' && nulls[3] == 'n') || !may_be_known(lead))
 		return false;
 	for (int i = 0; i < lead->other_count; i++)
 		others[i] = UUIDPGetDatum(&lead->others[i]);

@@ -105,6 +105,11 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_match_keep';
 COMMENT ON FUNCTION saleshub.match_keep() IS
     'Trigger: keeps the keys under which the rows of a kind of record, its argument, are found';
 
+CREATE FUNCTION saleshub.duplicate_blocks(org uuid) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_duplicate_blocks';
+COMMENT ON FUNCTION saleshub.duplicate_blocks(uuid) IS
+    'Whether saleshub.duplicate_policy is block: asked of every record inserted, so it is kept per backend';
+
 CREATE FUNCTION saleshub.match_on(noun text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -118,7 +123,8 @@ BEGIN
                        noun || '_60_keys_' || event.name, event.name, noun, event.tables, noun);
     END LOOP;
     EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE INSERT ON crm.%I'
-                   ' FOR EACH ROW EXECUTE FUNCTION saleshub.duplicate_check(%L)',
+                   ' FOR EACH ROW WHEN (saleshub.duplicate_blocks(NEW.org_id))'
+                   ' EXECUTE FUNCTION saleshub.duplicate_check(%L)',
                    noun || '_50_duplicate', noun, noun);
 END;
 $$;
