@@ -56,6 +56,8 @@ enum
 	LEAD_SOURCE,
 	LEAD_STATUS,
 	LEAD_COUNTRY,
+	LEAD_STATE,
+	LEAD_POSTAL_CODE,
 	LEAD_CITY,
 	LEAD_INDUSTRY,
 	LEAD_EMPLOYEES,
@@ -83,6 +85,8 @@ static const char *const lead_names[LEAD_COLUMNS] = {
 	"source",
 	"status",
 	"country",
+	"state",
+	"postal_code",
 	"city",
 	"industry",
 	"employees",
@@ -170,9 +174,9 @@ check_lead_status(struct check_row *row)
 static void
 normalise_lead(struct check_row *row)
 {
-	static const int plain[] = { LEAD_FIRST_NAME, LEAD_LAST_NAME, LEAD_COMPANY_NAME,
-								 LEAD_TITLE,	  LEAD_WEBSITE,	  LEAD_SOURCE,
-								 LEAD_COUNTRY,	  LEAD_CITY,	  LEAD_INDUSTRY };
+	static const int plain[] = { LEAD_FIRST_NAME,  LEAD_LAST_NAME, LEAD_COMPANY_NAME, LEAD_TITLE,
+								 LEAD_WEBSITE,	   LEAD_SOURCE,	   LEAD_COUNTRY,	  LEAD_STATE,
+								 LEAD_POSTAL_CODE, LEAD_CITY,	   LEAD_INDUSTRY };
 
 	clean_columns(row, plain, lengthof(plain));
 	sh_check_lower(row, LEAD_EMAIL);
@@ -199,6 +203,8 @@ sh_lead_check(PG_FUNCTION_ARGS)
 	sh_check_length(&row, LEAD_COMPANY_NAME, "/company_name", 200);
 	sh_check_length(&row, LEAD_TITLE, "/title", 200);
 	sh_check_length(&row, LEAD_SOURCE, "/source", 100);
+	sh_check_length(&row, LEAD_STATE, "/state", 100);
+	sh_check_length(&row, LEAD_POSTAL_CODE, "/postal_code", 20);
 	sh_check_revenue(&row, LEAD_REVENUE, LEAD_CURRENCY, LEAD_EMPLOYEES);
 	sh_check_email(&row, LEAD_EMAIL);
 	sh_check_website(&row, LEAD_WEBSITE);
@@ -264,6 +270,8 @@ enum
 	COMPANY_INDUSTRY,
 	COMPANY_WEBSITE,
 	COMPANY_COUNTRY,
+	COMPANY_STATE,
+	COMPANY_POSTAL_CODE,
 	COMPANY_CITY,
 	COMPANY_TAGS,
 	COMPANY_CUSTOM,
@@ -284,6 +292,8 @@ static const char *const company_names[COMPANY_COLUMNS] = {
 	"industry",
 	"website",
 	"country",
+	"state",
+	"postal_code",
 	"city",
 	"tags",
 	"custom",
@@ -300,9 +310,9 @@ static const char *const company_names[COMPANY_COLUMNS] = {
 static void
 normalise_company(struct check_row *row)
 {
-	static const int plain[] = {
-		COMPANY_NAME, COMPANY_INDUSTRY, COMPANY_WEBSITE, COMPANY_COUNTRY, COMPANY_CITY
-	};
+	static const int plain[] = { COMPANY_NAME,	  COMPANY_INDUSTRY, COMPANY_WEBSITE,
+								 COMPANY_COUNTRY, COMPANY_STATE,	COMPANY_POSTAL_CODE,
+								 COMPANY_CITY };
 	struct span domain;
 
 	clean_columns(row, plain, lengthof(plain));
@@ -345,6 +355,8 @@ sh_company_check(PG_FUNCTION_ARGS)
 	if (sh_check_null(&row, COMPANY_NAME))
 		sh_check_fault(&row, "/name", "required", "is required");
 	sh_check_length(&row, COMPANY_NAME, "/name", 200);
+	sh_check_length(&row, COMPANY_STATE, "/state", 100);
+	sh_check_length(&row, COMPANY_POSTAL_CODE, "/postal_code", 20);
 	sh_check_website(&row, COMPANY_WEBSITE);
 	domain = sh_check_text(&row, COMPANY_DOMAIN);
 	if (domain.data && !sh_normal_domain_ok(domain))

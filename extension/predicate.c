@@ -34,6 +34,8 @@ static const struct
 	[FIELD_SOURCE] = { "source", TYPE_TEXT },
 	[FIELD_STATUS] = { "status", TYPE_TEXT },
 	[FIELD_COUNTRY] = { "country", TYPE_TEXT },
+	[FIELD_STATE] = { "state", TYPE_TEXT },
+	[FIELD_POSTAL_CODE] = { "postal_code", TYPE_TEXT },
 	[FIELD_CITY] = { "city", TYPE_TEXT },
 	[FIELD_INDUSTRY] = { "industry", TYPE_TEXT },
 	[FIELD_EMPLOYEES] = { "employees", TYPE_INTEGER },

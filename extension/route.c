@@ -86,6 +86,12 @@ goes_before(enum route_method method, const struct route_member *a, const struct
 	return a->last_at != b->last_at ? a->last_at < b->last_at : waits_longer(a, b);
 }
 
+int
+sh_route_cost(const struct route_member *member, int grade)
+{
+	return member->in_points ? member->points[grade] : 1;
+}
+
 static void
 take_turn(struct route_pool *pool, struct route_member *member)
 {
@@ -93,7 +99,7 @@ take_turn(struct route_pool *pool, struct route_member *member)
 	member->last_at = GetCurrentTimestamp();
 	member->assigned = true;
 	member->dirty = true;
-	member->load++;
+	member->load += sh_route_cost(member, pool->grade);
 	member->today++;
 	pool->dirty = true;
 }
@@ -301,7 +307,8 @@ level_here(void)
 }
 
 void
-sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member, const struct route_pool *by)
+sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member, int grade,
+			   const struct route_pool *by)
 {
 	struct route_level *level = top ? level_here() : NULL;
 
@@ -314,7 +321,7 @@ sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member, const struct route
 		for (int i = 0; i < pool->count; i++)
 			if (memcmp(&pool->members[i].member, member, UUID_LEN) == 0)
 			{
-				pool->members[i].load++;
+				pool->members[i].load += sh_route_cost(&pool->members[i], grade);
 				pool->members[i].today++;
 			}
 	}
@@ -408,8 +415,9 @@ same_reason(const struct route_reason *a, const struct route_reason *b)
 {
 	if ((a->rule == NULL) != (b->rule == NULL) || (a->rule && strcmp(a->rule, b->rule) != 0))
 		return false;
-	return a->pooled == b->pooled && a->chosen == b->chosen &&
+	return a->pooled == b->pooled && a->chosen == b->chosen && a->ruled == b->ruled &&
 		   memcmp(&a->pool, &b->pool, UUID_LEN) == 0 &&
+		   memcmp(&a->rule_id, &b->rule_id, UUID_LEN) == 0 &&
 		   VARSIZE(a->candidates) == VARSIZE(b->candidates) &&
 		   memcmp(a->candidates, b->candidates, VARSIZE(a->candidates)) == 0;
 }

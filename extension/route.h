@@ -7,6 +7,9 @@
 
 #include "predicate.h"
 
+/* Grades A to E, and none: what a lead weighs where capacity is in points. */
+#define ROUTE_GRADES 6
+
 enum route_method
 {
 	ROUTE_WEIGHTED_ROUND_ROBIN,
@@ -27,8 +30,10 @@ struct route_member
 	char *skills;		  /* each between two bars, NULL when there are none */
 	bool territorial;	  /* has territories, so serves no other places */
 	int territory;		  /* how closely a territory fits the lead: 0 none named, -1 outside */
-	int64 capacity;		  /* open leads at most; -1: no limit */
-	int64 load;			  /* open leads, counted up to the capacity */
+	int64 capacity;		  /* open leads at most, or points of them; -1: no limit */
+	int64 load;			  /* open leads or their points, counted up to the capacity */
+	bool in_points;		  /* whether leads weigh as much as their grade says */
+	int points[ROUTE_GRADES];
 	int64 quota;		  /* leads a day at most; -1: no limit */
 	int64 today;		  /* leads given today */
 	TimestampTz opens_at; /* when working hours begin; 0: now */
@@ -41,6 +46,8 @@ struct route_reason
 {
 	bool pooled;
 	pg_uuid_t pool;
+	bool ruled; /* by a rule */
+	pg_uuid_t rule_id;
 	const char *rule;	/* name of the rule, else of the pool; NULL when there is none */
 	const char *chosen; /* why the one who was chosen */
 	Jsonb *candidates;	/* [{member_id, eligible, reason, weight}] */
@@ -56,6 +63,7 @@ struct route_pool
 	enum route_method method;
 	bool next_open; /* outside working hours who opens next gets it */
 	int64 turn;
+	int grade; /* of the lead at hand */
 	int count;
 	struct route_member *members;	   /* sorted by id */
 	const struct route_reason *reason; /* of the last lead, NULL when it cannot serve again */
@@ -70,7 +78,7 @@ struct route_lead
 	pg_uuid_t org;
 	pg_uuid_t lead;
 	struct predicate_row row;
-	const char *state;
+	int grade;				 /* 0 A to 4 E, 5 none */
 	const pg_uuid_t *others; /* who must not get it, given by the caller */
 	int other_count;
 };
@@ -78,6 +86,7 @@ struct route_lead
 /* Which pool gets a lead, and what its members must be able to do. */
 struct route_rule
 {
+	pg_uuid_t id;
 	char *name;
 	struct predicate *predicate;
 	pg_uuid_t pool;
@@ -104,8 +113,13 @@ extern int sh_route_pick(struct route_pool *pool);
  * NULL when there is none or the pools must be read.
  */
 extern struct route_pool *sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id);
-/* A member got a lead by this pool or none: it counts towards capacity and quota in all others. */
-extern void sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member,
+/* What a lead of this grade takes of the capacity of a member. */
+extern int sh_route_cost(const struct route_member *member, int grade);
+/*
+ * A member got a lead of this grade by this pool or none: it counts towards capacity and quota in
+ * all others.
+ */
+extern void sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member, int grade,
 						   const struct route_pool *by);
 /* Let a pool just read count on from what this transaction did and has not yet written. */
 extern void sh_route_carry(struct route_pool *pool);
@@ -131,6 +145,8 @@ extern void sh_route_load(struct route_pool *pool);
 extern void sh_route_write(const struct route_pool *pool);
 /* Entries that share one reason. */
 extern void sh_route_log(const struct route_entry *entries, int count);
+/* Put new leads that went to nobody, and share one reason, into the queue. */
+extern void sh_route_queue(const struct route_entry *entries, int count);
 /* Why a lead went to nobody, or to somebody. */
 extern const char *sh_route_outcome(const struct route_reason *reason, bool assigned);
 

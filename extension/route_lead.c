@@ -7,6 +7,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/rel.h"
@@ -19,6 +20,7 @@
 PG_FUNCTION_INFO_V1(sh_lead_route);
 PG_FUNCTION_INFO_V1(sh_lead_route_flush);
 PG_FUNCTION_INFO_V1(sh_lead_route_call);
+PG_FUNCTION_INFO_V1(sh_lead_route_again);
 
 static int
 column_of(TupleDesc desc, const char *name)
@@ -49,22 +51,27 @@ is_given(HeapTuple tuple, TupleDesc desc, const char *name)
 	return !heap_attisnull(tuple, column_of(desc, name), desc);
 }
 
+/* The place of a grade among those that points are given for. */
+static int
+grade_of(const text *grade)
+{
+	int place = VARSIZE_ANY_EXHDR(grade) == 1 ? VARDATA_ANY(grade)[0] - 'A' : -1;
+
+	return place >= 0 && place < ROUTE_GRADES - 1 ? place : ROUTE_GRADES - 1;
+}
+
 /* What routing asks of a lead, from a row of crm.lead. */
 static void
 read_lead(Oid relid, TupleDesc desc, HeapTuple tuple, struct route_lead *out)
 {
 	bool isnull;
-	Datum custom = heap_getattr(tuple, column_of(desc, "custom"), desc, &isnull);
-	JsonbValue *state = NULL;
+	Datum grade = heap_getattr(tuple, column_of(desc, "grade"), desc, &isnull);
 
 	memset(out, 0, sizeof(*out));
+	out->grade = isnull ? ROUTE_GRADES - 1 : grade_of(DatumGetTextPP(grade));
 	out->org = *DatumGetUUIDP(needed_value(tuple, desc, "org_id"));
 	out->lead = *DatumGetUUIDP(needed_value(tuple, desc, "lead_id"));
 	sh_score_row(relid, desc, tuple, &out->row);
-	if (!isnull && JB_ROOT_IS_OBJECT(DatumGetJsonbP(custom)))
-		state = getKeyJsonValueFromContainer(&DatumGetJsonbP(custom)->root, "state", 5, NULL);
-	if (state && state->type == jbvString)
-		out->state = pnstrdup(state->val.string.val, state->val.string.len);
 }
 
 /* The pool as this statement keeps it, read under the lock of all pools the first time. */
@@ -183,10 +190,14 @@ reason_for(struct route_pool *pool, const struct route_rule *rule, Jsonb *sticky
 	struct route_reason *reason;
 
 	if (pool && shows_the_same(pool) && pool->reason && !sticky &&
-		strcmp(pool->reason->rule, rule ? rule->name : pool->name) == 0)
+		pool->reason->ruled == (rule != NULL) &&
+		(!rule || memcmp(&pool->reason->rule_id, &rule->id, UUID_LEN) == 0))
 		return pool->reason;
 	reason = palloc0(sizeof(*reason));
 	reason->rule = rule ? rule->name : pool ? pool->name : NULL;
+	reason->ruled = rule != NULL;
+	if (rule)
+		reason->rule_id = rule->id;
 	reason->pooled = pool != NULL;
 	reason->chosen = "";
 	if (pool)
@@ -214,7 +225,7 @@ assign(struct route_lead *lead, bool look, struct route_entry *out)
 	if (out->assigned)
 	{
 		if (!look)
-			sh_route_given(&lead->org, &out->member, NULL);
+			sh_route_given(&lead->org, &out->member, lead->grade, NULL);
 		out->reason = look ? memcpy(palloc(sizeof(sticky)), &sticky, sizeof(sticky)) :
 							 sh_route_intern(&sticky);
 		return;
@@ -238,7 +249,7 @@ assign(struct route_lead *lead, bool look, struct route_entry *out)
 		return;
 	out->member = pool->members[picked].member;
 	if (!look)
-		sh_route_given(&lead->org, &out->member, pool);
+		sh_route_given(&lead->org, &out->member, lead->grade, pool);
 }
 
 /* BEFORE INSERT, for each row: a lead without an owner gets the next one of the pool. */
@@ -340,11 +351,15 @@ log_entries(const struct route_entry *entries, int count)
 		if (i == count || entries[i].reason != entries[from].reason)
 		{
 			sh_route_log(&entries[from], i - from);
+			sh_route_queue(&entries[from], i - from);
 			from = i;
 		}
 }
 
-/* AFTER INSERT, for each statement, NEW TABLE newrows: log who got the new leads. */
+/*
+ * AFTER INSERT, for each statement, NEW TABLE newrows: log who got the new leads, and queue those
+ * that nobody got.
+ */
 Datum
 sh_lead_route_flush(PG_FUNCTION_ARGS)
 {
@@ -424,6 +439,7 @@ answer(const struct route_entry *entry)
 	JsonbToJsonbValue(entry->reason->candidates, &candidates);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	sh_json_uuid(&state, "owner_id", entry->assigned ? &entry->member : NULL);
+	sh_json_uuid(&state, "pool_id", entry->reason->pooled ? &entry->reason->pool : NULL);
 	sh_json_string(&state, "rule", entry->reason->rule);
 	sh_json_string(&state, "reason", sh_route_outcome(entry->reason, entry->assigned));
 	sh_json_key(&state, "candidates");
@@ -453,9 +469,24 @@ missing(const pg_uuid_t *lead)
 			 errdetail_internal("{\"code\": \"not_found\"}")));
 }
 
+/* Take the turn, log it and hand the lead over; a lead that nobody gets stays as it is. */
+static void
+hand_over(struct route_lead *lead, struct route_entry *entry, bool log_nobody)
+{
+	struct route_entry *noted;
+
+	assign(lead, false, entry);
+	/* The log comes first: it tells the triggers on the lead that routing did it. */
+	if (entry->assigned || log_nobody)
+		sh_route_log(entry, 1);
+	if (entry->assigned)
+		set_owner(&lead->org, entry);
+	sh_route_logged(sh_route_noted(&noted));
+}
+
 /*
- * crm.lead_route(id uuid, dry_run boolean) returns jsonb: give the lead to the next member of
- * its pool, whoever owns it now, or only say who would get it.
+ * crm.lead_route(id uuid, dry_run boolean) returns jsonb: give the lead to the next member
+ * of its pool, whoever owns it now, or only say who would get it.
  */
 Datum
 sh_lead_route_call(PG_FUNCTION_ARGS)
@@ -464,24 +495,51 @@ sh_lead_route_call(PG_FUNCTION_ARGS)
 	bool dry_run = PG_GETARG_BOOL(1);
 	struct route_lead lead;
 	struct route_entry entry;
-	struct route_entry *noted;
 	bool converted = false;
 	pg_uuid_t org;
 
 	if (!sh_context_org(&org) || !find_lead(id, false, &converted, &lead))
 		missing(id);
-	if (!dry_run)
-	{
-		sh_score_share_rules(&org);
-		check_may_route(find_lead(id, true, &converted, &lead), converted);
-	}
-	assign(&lead, dry_run, &entry);
 	if (dry_run)
+	{
+		assign(&lead, true, &entry);
 		PG_RETURN_JSONB_P(answer(&entry));
+	}
+	sh_score_share_rules(&org);
+	check_may_route(find_lead(id, true, &converted, &lead), converted);
+	hand_over(&lead, &entry, true);
+	PG_RETURN_JSONB_P(answer(&entry));
+}
 
-	if (entry.assigned)
-		set_owner(&org, &entry);
-	sh_route_log(&entry, 1);
-	sh_route_logged(sh_route_noted(&noted));
+/*
+ * saleshub.lead_route_again(id uuid, others uuid[]) returns jsonb: the same for the machinery,
+ * past the members named; NULL when there is no such lead to give.
+ */
+Datum
+sh_lead_route_again(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t *id = PG_GETARG_UUID_P(0);
+	Datum *others;
+	bool *nulls;
+	int count;
+	pg_uuid_t *ids;
+	struct route_lead lead;
+	struct route_entry entry;
+	bool converted = false;
+	pg_uuid_t org;
+
+	deconstruct_array(
+		PG_GETARG_ARRAYTYPE_P(1), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &others, &nulls, &count);
+	ids = palloc(Max(count, 1) * sizeof(*ids));
+	for (int i = 0; i < count; i++)
+		ids[i] = *DatumGetUUIDP(others[i]);
+	if (!sh_context_org(&org))
+		PG_RETURN_NULL();
+	sh_score_share_rules(&org);
+	if (!find_lead(id, true, &converted, &lead) || converted)
+		PG_RETURN_NULL();
+	lead.others = ids;
+	lead.other_count = count;
+	hand_over(&lead, &entry, false);
 	PG_RETURN_JSONB_P(answer(&entry));
 }

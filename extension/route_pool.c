@@ -118,6 +118,25 @@ number_at(HeapTuple row, TupleDesc desc, int column, int64 missing)
 	return isnull ? missing : DatumGetInt64(value);
 }
 
+/* What leads weigh by grade; NULL when capacity counts them. */
+static void
+read_points(HeapTuple row, TupleDesc desc, int column, struct route_member *out)
+{
+	bool isnull;
+	Datum array = SPI_getbinval(row, desc, column, &isnull);
+	Datum *values;
+	bool *nulls;
+	int count;
+
+	out->in_points = !isnull;
+	if (isnull)
+		return;
+	deconstruct_array(
+		DatumGetArrayTypeP(array), INT4OID, 4, true, TYPALIGN_INT, &values, &nulls, &count);
+	for (int i = 0; i < ROUTE_GRADES; i++)
+		out->points[i] = i < count && !nulls[i] ? DatumGetInt32(values[i]) : 1;
+}
+
 /* The columns of saleshub.routing_members. */
 static void
 read_member(HeapTuple row, TupleDesc desc, MemoryContext context, struct route_member *out)
@@ -142,6 +161,7 @@ read_member(HeapTuple row, TupleDesc desc, MemoryContext context, struct route_m
 	out->quota = number_at(row, desc, 14, -1);
 	out->today = number_at(row, desc, 15, 0);
 	out->opens_at = number_at(row, desc, 16, 0);
+	read_points(row, desc, 17, out);
 	/* Who comes back starts from zero: absence earns no leads. */
 	out->dirty = out->excluded && out->current != 0;
 	if (out->dirty)
@@ -246,14 +266,15 @@ sh_route_log(const struct route_entry *entries, int count)
 {
 	static const char sql[] =
 		"INSERT INTO crm.assignment_log"
-		" (org_id, lead_id, pool_id, member_id, reason, candidates)"
+		" (org_id, lead_id, pool_id, member_id, reason, candidates, rule_id)"
 		" SELECT $1, u.lead, $2, u.member,"
-		" CASE WHEN u.member IS NULL THEN $5 ELSE $6 END, $7"
+		" CASE WHEN u.member IS NULL THEN $5 ELSE $6 END, $7, $8"
 		" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS u (lead, member)";
-	Oid types[7] = { UUIDOID, UUIDOID, UUIDARRAYOID, UUIDARRAYOID, TEXTOID, TEXTOID, JSONBOID };
+	Oid types[8] = { UUIDOID, UUIDOID, UUIDARRAYOID, UUIDARRAYOID,
+					 TEXTOID, TEXTOID, JSONBOID,	 UUIDOID };
 	const struct route_reason *reason = entries[0].reason;
-	char nulls[8] = "       ";
-	Datum values[7];
+	char nulls[9] = "        ";
+	Datum values[8];
 	Datum *leads = palloc(count * sizeof(Datum));
 	Datum *members = palloc(count * sizeof(Datum));
 	bool *unassigned = palloc(count * sizeof(bool));
@@ -283,10 +304,47 @@ sh_route_log(const struct route_entry *entries, int count)
 	values[4] = CStringGetTextDatum(sh_route_outcome(reason, false));
 	values[5] = CStringGetTextDatum(sh_route_outcome(reason, true));
 	values[6] = JsonbPGetDatum(reason->candidates);
+	values[7] = UUIDPGetDatum(&reason->rule_id);
+	if (!reason->ruled)
+		nulls[7] = 'n';
 	sh_owner_enter(&identity);
 	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, 7, types), values, nulls, false, 0) != SPI_OK_INSERT)
+	if (SPI_execute_plan(sh_plan(sql, 8, types), values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not log the assignments");
+	SPI_finish();
+	sh_owner_leave(&identity);
+}
+
+void
+sh_route_queue(const struct route_entry *entries, int count)
+{
+	static const char sql[] =
+		"INSERT INTO crm.routing_queue (org_id, lead_id, pool_id, reason, candidates)"
+		" SELECT $1, u.lead, $2, $4, $5 FROM pg_catalog.unnest($3) AS u (lead)"
+		" ON CONFLICT (org_id, lead_id) DO NOTHING";
+	Oid types[5] = { UUIDOID, UUIDOID, UUIDARRAYOID, TEXTOID, JSONBOID };
+	const struct route_reason *reason = entries[0].reason;
+	char nulls[6] = "     ";
+	Datum values[5] = { UUIDPGetDatum(&entries[0].org), UUIDPGetDatum(&reason->pool) };
+	Datum *leads = palloc(count * sizeof(Datum));
+	int waiting = 0;
+	struct sh_identity identity;
+
+	for (int i = 0; i < count; i++)
+		if (!entries[i].assigned)
+			leads[waiting++] = UUIDPGetDatum(&entries[i].lead);
+	if (waiting == 0)
+		return;
+	if (!reason->pooled)
+		nulls[1] = 'n';
+	values[2] =
+		PointerGetDatum(construct_array(leads, waiting, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[3] = CStringGetTextDatum(sh_route_outcome(reason, false));
+	values[4] = JsonbPGetDatum(reason->candidates);
+	sh_owner_enter(&identity);
+	SPI_connect();
+	if (SPI_execute_plan(sh_plan(sql, 5, types), values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not queue the leads");
 	SPI_finish();
 	sh_owner_leave(&identity);
 }

@@ -72,6 +72,7 @@ read_rule(HeapTuple row, TupleDesc desc, struct route_rule *out)
 	List *errors = NIL;
 	JsonbValue root;
 
+	out->id = *DatumGetUUIDP(SPI_getbinval(row, desc, 5, &isnull));
 	out->name = SPI_getvalue(row, desc, 1);
 	JsonbToJsonbValue(DatumGetJsonbPCopy(SPI_getbinval(row, desc, 2, &isnull)), &root);
 	out->pool = *DatumGetUUIDP(SPI_getbinval(row, desc, 3, &isnull));
@@ -88,7 +89,7 @@ static void
 read_rules(const pg_uuid_t *org)
 {
 	static const char sql[] =
-		"SELECT name, predicate, routing_pool_id, skills FROM crm.routing_rule"
+		"SELECT name, predicate, routing_pool_id, skills, routing_rule_id FROM crm.routing_rule"
 		" WHERE org_id OPERATOR(pg_catalog.=) $1 AND active ORDER BY position, routing_rule_id";
 	Oid types[1] = { UUIDOID };
 	Datum values[1] = { UUIDPGetDatum(org) };
@@ -169,7 +170,8 @@ why_blocked(const struct route_pool *pool, const struct route_member *member,
 		return "lacks a required skill";
 	if (member->territory < 0)
 		return "outside the territory";
-	if (member->capacity >= 0 && member->load >= member->capacity)
+	if (member->capacity >= 0 &&
+		member->load + sh_route_cost(member, lead->grade) > member->capacity)
 		return "at capacity";
 	if (member->quota >= 0 && member->today >= member->quota)
 		return "quota of the day used up";
@@ -189,20 +191,20 @@ text_or_null(const struct route_lead *lead, enum predicate_field field, char *nu
 static void
 find_territories(struct route_pool *pool, const struct route_lead *lead)
 {
-	static const char sql[] = "SELECT * FROM saleshub.routing_territories($1, $2, $3, $4, $5)";
-	Oid types[5] = { UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID };
-	char nulls[6] = "     ";
-	Datum values[5] = { UUIDPGetDatum(&pool->org), UUIDPGetDatum(&pool->id) };
+	static const char sql[] = "SELECT * FROM saleshub.routing_territories($1, $2, $3, $4, $5, $6)";
+	Oid types[6] = { UUIDOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID };
+	char nulls[7] = "      ";
+	Datum values[6] = { UUIDPGetDatum(&pool->org), UUIDPGetDatum(&pool->id) };
 	struct sh_identity identity;
 	bool isnull;
 
 	values[2] = text_or_null(lead, FIELD_COUNTRY, &nulls[2]);
-	nulls[3] = lead->state ? ' ' : 'n';
-	values[3] = lead->state ? CStringGetTextDatum(lead->state) : (Datum) 0;
+	values[3] = text_or_null(lead, FIELD_STATE, &nulls[3]);
 	values[4] = text_or_null(lead, FIELD_CITY, &nulls[4]);
+	values[5] = text_or_null(lead, FIELD_POSTAL_CODE, &nulls[5]);
 	sh_owner_enter(&identity);
 	SPI_connect();
-	SPI_execute_plan(sh_plan(sql, 5, types), values, nulls, false, 0);
+	SPI_execute_plan(sh_plan(sql, 6, types), values, nulls, false, 0);
 	for (uint64 n = 0; n < SPI_processed; n++)
 	{
 		HeapTuple row = SPI_tuptable->vals[n];
@@ -257,6 +259,7 @@ sh_route_block(struct route_pool *pool, const struct route_rule *rule,
 {
 	bool territorial = false;
 
+	pool->grade = lead->grade;
 	for (int i = 0; i < pool->count; i++)
 	{
 		pool->members[i].territory = pool->members[i].territorial ? -1 : 0;

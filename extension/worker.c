@@ -32,8 +32,9 @@
 #define EPOCH_SIZE 32
 #define PUBLISH_BATCH 2000
 #define FOLD_BATCH 20000
-/* Milliseconds: between folds, between housekeeping, and the longest sleep. */
+/* Milliseconds: between folds, looks at waiting leads, housekeeping, and the longest sleep. */
 #define FOLD_EVERY 500
+#define ROUTE_EVERY 1000
 #define MAINTAIN_EVERY 60000
 #define NAP 1000
 /* After a busy pass the next look comes soon, for commits of two phases that could not signal. */
@@ -372,6 +373,7 @@ static void
 work(void)
 {
 	TimestampTz folded = 0;
+	TimestampTz routed = 0;
 	TimestampTz maintained = 0;
 
 	(void) call("SELECT saleshub.event_start()", "starting");
@@ -387,6 +389,8 @@ work(void)
 		busy = publish();
 		if (elapsed(&folded, FOLD_EVERY))
 			fold();
+		if (elapsed(&routed, ROUTE_EVERY))
+			(void) call("SELECT saleshub.routing_run()", "routing");
 		if (elapsed(&maintained, MAINTAIN_EVERY))
 		{
 			(void) call("SELECT saleshub.keep_house()", "keeping house");

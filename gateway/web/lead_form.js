@@ -20,6 +20,8 @@ export const leadFields = [
 		'Employees',
 		{ inputmode: 'numeric', read: (text) => (/^\d+$/.test(text) ? Number(text) : text) },
 	],
+	['state', 'State'],
+	['postal_code', 'Postal code'],
 	['city', 'City'],
 	[
 		'country',

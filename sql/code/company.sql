@@ -9,6 +9,8 @@ CREATE FUNCTION saleshub.company_fields() RETURNS jsonb
         {"name": "phone", "type": "text", "max": 50, "folded": true},
         {"name": "website", "type": "text", "max": 2000},
         {"name": "country", "type": "text", "sort": true},
+        {"name": "state", "type": "text", "max": 100, "sort": true},
+        {"name": "postal_code", "type": "text", "max": 20, "sort": true},
         {"name": "city", "type": "text", "sort": true},
         {"name": "annual_revenue", "type": "money", "currency": "annual_revenue_currency",
          "sort": true},

@@ -11,6 +11,8 @@ RETURN '[
     {"source": "employees", "target_entity": "company", "target_field": "employees", "policy": "fill_blank"},
     {"source": "website", "target_entity": "company", "target_field": "website", "policy": "fill_blank"},
     {"source": "country", "target_entity": "company", "target_field": "country", "policy": "fill_blank"},
+    {"source": "state", "target_entity": "company", "target_field": "state", "policy": "fill_blank"},
+    {"source": "postal_code", "target_entity": "company", "target_field": "postal_code", "policy": "fill_blank"},
     {"source": "city", "target_entity": "company", "target_field": "city", "policy": "fill_blank"},
     {"source": "annual_revenue", "target_entity": "company", "target_field": "annual_revenue", "policy": "fill_blank"},
     {"source": "tags", "target_entity": "company", "target_field": "tags", "policy": "append"},

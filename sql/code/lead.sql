@@ -14,6 +14,8 @@ CREATE FUNCTION saleshub.lead_fields() RETURNS jsonb
             ["new", "working", "nurturing", "qualified", "unqualified", "converted"], "written":
             ["new", "working", "nurturing", "qualified", "unqualified"]},
         {"name": "country", "type": "text", "sort": true},
+        {"name": "state", "type": "text", "max": 100, "sort": true},
+        {"name": "postal_code", "type": "text", "max": 20, "sort": true},
         {"name": "city", "type": "text", "sort": true},
         {"name": "industry", "type": "text", "sort": true},
         {"name": "employees", "type": "integer", "sort": true},

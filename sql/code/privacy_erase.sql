@@ -3,8 +3,8 @@
 
 CREATE FUNCTION saleshub.erasable() RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '{first_name,last_name,name,email,phone,company_name,title,website,city,custom,tags,
-             score_reasons,subject,body,outcome,preferences,location,email_from,email_to,email_cc,
+    RETURN '{first_name,last_name,name,email,phone,company_name,title,website,city,postal_code,
+             custom,tags,score_reasons,subject,body,outcome,preferences,location,email_from,email_to,email_cc,
              message_id,in_reply_to,series_kept}'::text[];
 COMMENT ON FUNCTION saleshub.erasable() IS 'Columns whose values may say who a person is.';
 
@@ -74,7 +74,7 @@ BEGIN
     PERFORM saleshub.converted_unlock(true);
     UPDATE crm.lead l
     SET first_name = NULL, last_name = 'Erased', email = NULL, phone = NULL, company_name = NULL,
-        title = NULL, website = NULL, city = NULL, custom = '{}', tags = '{}',
+        title = NULL, website = NULL, city = NULL, postal_code = NULL, custom = '{}', tags = '{}',
         consent_email = false, consent_phone = false
     WHERE l.org_id = org AND l.lead_id = ANY (leads);
     PERFORM saleshub.converted_unlock(false);

@@ -29,7 +29,9 @@ DECLARE
         'merge_move', 'merge_relink', 'merge_take_back', 'merge_unbin', 'merge_unlink',
         'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write', 'redirect_end',
         'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock',
-        'routing_members', 'routing_territories', 'routing_sticky',
+        'routing_members', 'routing_territories', 'routing_sticky', 'routing_points', 'routing_load',
+        'routing_last', 'routing_pool_outlook', 'routing_state_see', 'routing_woken', 'routing_try',
+        'routing_queue_run', 'routing_orgs', 'routing_run', 'lead_route_again', 'assigned_by_hand',
         'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',
         'duplicate_scan_ids', 'duplicate_scan_step',
         'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep'];

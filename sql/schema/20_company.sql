@@ -8,6 +8,8 @@ CREATE TABLE IF NOT EXISTS crm.company (
     phone text,
     website text,
     country text,
+    state text,
+    postal_code text,
     city text,
     annual_revenue numeric,
     annual_revenue_currency text,

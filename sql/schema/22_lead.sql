@@ -11,6 +11,8 @@ CREATE TABLE IF NOT EXISTS crm.lead (
     source text,
     status text NOT NULL DEFAULT 'new',
     country text,
+    state text,
+    postal_code text,
     city text,
     industry text,
     employees integer,
@@ -55,6 +57,7 @@ COMMENT ON TABLE crm.lead IS
     'People or firms that may become customers; converted into company, contact and deal.';
 COMMENT ON COLUMN crm.lead.email IS 'Address in lower case.';
 COMMENT ON COLUMN crm.lead.phone IS 'E.164 where the number could be completed, else its digits.';
+COMMENT ON COLUMN crm.lead.state IS 'State, province or region of the country.';
 COMMENT ON COLUMN crm.lead.consent_email IS 'Whether e-mail is allowed; NULL when never asked.';
 COMMENT ON COLUMN crm.lead.consent_phone IS 'Whether calls are allowed; NULL when never asked.';
 COMMENT ON COLUMN crm.lead.score IS

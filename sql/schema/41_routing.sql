@@ -92,10 +92,16 @@ CREATE TABLE IF NOT EXISTS crm.assignment_log (
     reason text NOT NULL,
     candidates jsonb NOT NULL DEFAULT '[]',
     at timestamptz NOT NULL DEFAULT now(),
+    rule_id uuid,
+    by_hand boolean NOT NULL DEFAULT false,
     PRIMARY KEY (org_id, assignment_id)
 );
 
-COMMENT ON TABLE crm.assignment_log IS 'Who got which lead and why, and why nobody; written by the routing only.';
+COMMENT ON TABLE crm.assignment_log IS
+    'Who got which lead and why, and why nobody, by routing; and who was given one later by hand.';
+COMMENT ON COLUMN crm.assignment_log.rule_id IS 'The rule that named the pool; NULL: it was the first pool.';
+COMMENT ON COLUMN crm.assignment_log.by_hand IS
+    'Whether somebody chose the member; such a lead counts towards the capacity, not towards the quota.';
 COMMENT ON COLUMN crm.assignment_log.member_id IS 'The new owner; NULL when the lead stayed without one.';
 COMMENT ON COLUMN crm.assignment_log.candidates IS
     'The members of the pool: {member_id, eligible, reason of the exclusion, weight}.';
@@ -204,6 +210,7 @@ CREATE TABLE IF NOT EXISTS crm.routing_member (
     member_id uuid NOT NULL,
     skills text[] NOT NULL DEFAULT '{}',
     capacity integer,
+    capacity_unit text NOT NULL DEFAULT 'leads',
     daily_quota integer,
     routing_calendar_id uuid,
     version bigint NOT NULL DEFAULT 1,
@@ -213,11 +220,14 @@ CREATE TABLE IF NOT EXISTS crm.routing_member (
     updated_by uuid,
     PRIMARY KEY (org_id, member_id),
     CONSTRAINT routing_member_capacity_check CHECK (capacity BETWEEN 0 AND 100000),
+    CONSTRAINT routing_member_capacity_unit_check CHECK (capacity_unit IN ('leads', 'points')),
     CONSTRAINT routing_member_daily_quota_check CHECK (daily_quota BETWEEN 0 AND 100000)
 );
 
 COMMENT ON TABLE crm.routing_member IS 'What a member can take, in every pool.';
-COMMENT ON COLUMN crm.routing_member.capacity IS 'Open leads at most; NULL: no limit.';
+COMMENT ON COLUMN crm.routing_member.capacity IS 'Open leads, or points of them, at most; NULL: no limit.';
+COMMENT ON COLUMN crm.routing_member.capacity_unit IS
+    'leads: each counts as one; points: as much as crm.routing_setting says of its grade.';
 COMMENT ON COLUMN crm.routing_member.daily_quota IS
     'Leads given by routing at most, per day of the member''s time zone; NULL: no limit.';
 COMMENT ON COLUMN crm.routing_member.routing_calendar_id IS
@@ -239,17 +249,27 @@ CREATE TABLE IF NOT EXISTS crm.routing_territory (
     country text NOT NULL,
     state text,
     city text,
+    postal_from text,
+    postal_to text,
     PRIMARY KEY (org_id, routing_territory_id),
-    CONSTRAINT routing_territory_country_check CHECK (country ~ '^[A-Z]{2}$')
+    CONSTRAINT routing_territory_country_check CHECK (country ~ '^([A-Z]{2}|\*)$'),
+    CONSTRAINT routing_territory_postal_check CHECK (
+        (postal_from IS NULL) = (postal_to IS NULL) AND postal_from <= postal_to COLLATE "C"
+        AND length(postal_from) = length(postal_to))
 );
 
 COMMENT ON TABLE crm.routing_territory IS
-    'Places a member serves: a country, a state of it, a city of either. Who has none serves every place.';
+    'Places a member serves: a country (* is every one), a state of it, a city of either, or postal codes. Who has none serves every place.';
 COMMENT ON COLUMN crm.routing_territory.state IS
-    'NULL: all. A lead is in the state that its custom field "state" names, or in which a territory has its city.';
+    'NULL: all. A lead that names no state is in the one in which a territory has its city.';
+COMMENT ON COLUMN crm.routing_territory.postal_from IS
+    'First of the postal codes served, or what they begin with; without blanks and hyphens, in upper case.';
+COMMENT ON COLUMN crm.routing_territory.postal_to IS
+    'Last of them, as long as the first; the same for codes with one beginning.';
 
 CREATE UNIQUE INDEX IF NOT EXISTS routing_territory_key ON crm.routing_territory
-    (org_id, member_id, country, lower(coalesce(state, '')), lower(coalesce(city, '')));
+    (org_id, member_id, country, lower(coalesce(state, '')), lower(coalesce(city, '')),
+     coalesce(postal_from, ''), coalesce(postal_to, ''));
 CREATE INDEX IF NOT EXISTS routing_territory_city_idx
     ON crm.routing_territory (org_id, country, lower(city)) WHERE city IS NOT NULL;
 

@@ -58,3 +58,40 @@ test('every fault has its pointer', async () => {
 		{ calendars: [{ name: 'x', hours: [{ day: 1, from: '09:00', to: '08:00' }] }] });
 	assert.deepEqual(hours.errors.map((e) => e.pointer), ['/calendars/0/hours/0/to']);
 });
+
+test('leads that nobody got wait with the reason, and go to whoever can take them', async () => {
+	await answered(200, 'PUT', `/v1/routing/members/${rep.id}`, { capacity: 0 });
+	const lead = await answered(201, 'POST', '/v1/leads', { last_name: 'Waiting', state: 'Bavaria', postal_code: '80331' });
+	assert.equal(lead.postal_code, '80331');
+	const waiting = async () => (await answered(200, 'GET', '/v1/routing/queue')).data.find((one) => one.lead_id === lead.id);
+	const entry = await waiting();
+	assert.equal(entry.reason, 'no eligible member');
+	assert.equal(entry.lead.last_name, 'Waiting');
+	assert.equal(entry.candidates.find((one) => one.member_id === rep.id).reason, 'at capacity');
+	await answered(200, 'PUT', `/v1/routing/members/${rep.id}`, { capacity: 5,
+		territories: [{ country: '*', postal_from: '80000', postal_to: '81999' }] });
+	assert.equal(entry.kind, 'waiting');
+	for (let tries = 0; await waiting(); tries++) {
+		assert.ok(tries < 100, 'the lead finds its owner');
+		await new Promise((done) => setTimeout(done, 100));
+	}
+	assert.equal((await answered(200, 'GET', `/v1/leads/${lead.id}`)).owner_id, rep.id);
+});
+
+test('of two who claim a lead one gets it', async () => {
+	await answered(200, 'PUT', `/v1/routing/members/${rep.id}`, { capacity: 0 });
+	const lead = await answered(201, 'POST', '/v1/leads', { last_name: 'Claimed' });
+	const answers = await Promise.all([1, 2, 3].map(() => admin.api('POST', `/v1/routing/queue/${lead.id}/claim`)));
+	assert.deepEqual(answers.map((one) => one.status).sort(), [200, 409, 409]);
+	assert.equal(answers.find((one) => one.status === 409).body.code, 'already_assigned');
+	await answered(404, 'POST', `/v1/routing/queue/${rep.id}/claim`);
+	await answered(400, 'GET', '/v1/routing/queue?kind=x');
+});
+
+test('settings and a batch', async () => {
+	await answered(200, 'PUT', '/v1/routing/settings', { queue_order: 'score', points: { A: 5 } });
+	assert.deepEqual(await answered(200, 'GET', '/v1/routing/settings'), { queue_order: 'score', points: { A: 5 } });
+	await answered(422, 'PUT', '/v1/routing/settings', { points: { A: 0 } });
+	const batch = await answered(200, 'POST', '/v1/leads:route', { limit: 10 });
+	assert.equal(batch.routed + batch.waiting, batch.results.length);
+});

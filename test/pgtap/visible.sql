@@ -30,7 +30,7 @@ SELECT is_empty($$
         AND NOT EXISTS (SELECT FROM limits l WHERE l.polrelid = tab.oid AND l.polcmd::text = cmd)
     $$, 'and what is changed or removed');
 SELECT is_empty($$
-    SELECT polrelid::regclass, polcmd FROM limits WHERE condition !~ 'SELECT saleshub\.sees_(all|everything)\('
+    SELECT polrelid::regclass, polcmd FROM limits WHERE condition !~ 'SELECT saleshub\.(sees_(all|everything)|may_manage)\('
     $$, 'every limit asks first, and once per statement, whether all is seen');
 SELECT is_empty($$
     SELECT name, p.polcmd FROM tab JOIN pg_policy p ON p.polrelid = tab.oid

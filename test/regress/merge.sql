@@ -46,7 +46,8 @@ DECLARE
 BEGIN
     FOR t IN SELECT c.oid::regclass AS name FROM pg_class c
              WHERE c.relkind = 'r' AND (c.relnamespace = 'crm'::regnamespace OR c.oid = 'saleshub.match_key'::regclass)
-                 AND c.oid NOT IN ('crm.change_log'::regclass, 'crm.score_history'::regclass, 'crm.merge'::regclass)
+                 AND c.oid NOT IN ('crm.change_log'::regclass, 'crm.score_history'::regclass, 'crm.merge'::regclass,
+                                   'crm.routing_queue'::regclass)
                  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'org_id')
              ORDER BY 1
     LOOP

@@ -15,9 +15,9 @@ CREATE FUNCTION pg_temp.new(n integer, lead jsonb) RETURNS text LANGUAGE plpgsql
 DECLARE
     names text;
 BEGIN
-    WITH new AS (INSERT INTO crm.lead (last_name, email, company_name, country, city, employees, custom)
-                 SELECT coalesce(lead ->> 'last_name', 'lead'), lead ->> 'email', lead ->> 'company_name', lead ->> 'country', lead ->> 'city',
-                        (lead ->> 'employees')::integer, coalesce(lead -> 'custom', '{}') FROM generate_series(1, n)
+    WITH new AS (INSERT INTO crm.lead (last_name, email, company_name, country, state, city, employees, postal_code)
+                 SELECT coalesce(lead ->> 'last_name', 'lead'), lead ->> 'email', lead ->> 'company_name', lead ->> 'country', lead ->> 'state', lead ->> 'city',
+                        (lead ->> 'employees')::integer, lead ->> 'postal_code' FROM generate_series(1, n)
                  RETURNING lead_id, owner_id)
     SELECT string_agg(coalesce(m.name, '-'), ' ' ORDER BY new.lead_id) INTO names
       FROM new LEFT JOIN crm.member m ON m.member_id = new.owner_id;
@@ -108,7 +108,7 @@ SELECT count(crm.routing_member_put(pg_temp.id(w.name), w.body::jsonb)) FROM (VA
     ('ada', '{"territories": [{"country": "US"}]}'), ('bob', '{"territories": [{"country": "US", "state": "California"}, {"country": "DE"}]}'),
     ('cat', '{"territories": [{"country": "US", "state": "California", "city": "San Diego"}]}'), ('dan', '{}')) AS w (name, body);
 SELECT pg_temp.new(2, '{"country": "US", "city": "Boston"}') AS us;
-SELECT pg_temp.new(2, '{"country": "US", "city": "Fresno", "custom": {"state": "california"}}') AS state;
+SELECT pg_temp.new(2, '{"country": "US", "city": "Fresno", "state": "california"}') AS state;
 SELECT pg_temp.new(2, '{"country": "US", "city": "san diego"}') AS city;
 SELECT pg_temp.why();
 SELECT pg_temp.new(2, '{"country": "FR"}') AS elsewhere;
@@ -120,6 +120,19 @@ SELECT pg_temp.new(2, '{"country": "US", "city": "San Diego"}') AS state;
 SELECT pg_temp.why();
 UPDATE crm.absence SET ends_at = now() WHERE member_id = pg_temp.id('cat');
 SELECT pg_temp.new(2, '{"country": "US", "city": "San Diego"}') AS city;
+-- Postal codes are closer than the city, the longer the closer; * is every country, and the farthest.
+SELECT count(crm.routing_member_put(pg_temp.id(w.name), w.body::jsonb)) FROM (VALUES
+    ('ada', '{"territories": [{"country": "*"}, {"country": "DE", "city": "Berlin"}]}'),
+    ('bob', '{"territories": [{"country": "DE", "postal_from": "10", "postal_to": "14"}, {"country": "GB", "postal_from": "sw1"}]}'),
+    ('cat', '{"territories": [{"country": "de", "postal_from": "10115"}, {"country": "DE", "state": "Berlin"}]}'),
+    ('dan', '{"territories": [{"country": "DE"}]}')) AS w (name, body);
+SELECT place, pg_temp.new(1, place::jsonb) AS goes_to FROM unnest(ARRAY[
+    '{"country": "DE", "postal_code": "10115", "city": "Berlin"}', '{"country": "DE", "postal_code": "14999", "city": "Berlin"}',
+    '{"country": "DE", "postal_code": "D-15000", "city": "Berlin"}', '{"country": "DE", "city": "Berlin", "state": "Berlin"}', '{"country": "DE", "state": "berlin"}',
+    '{"country": "DE", "city": "Bonn"}', '{"country": "GB", "postal_code": "SW1A 2AA"}', '{"country": "GB", "postal_code": "N1 9GU"}', '{}']) place;
+SELECT crm.routing_members_get() #> '{members}' @> '[{"name": "bob", "territories": [{"country": "GB", "postal_from": "SW1", "postal_to": "SW1"}]}]' AS shown;
+SELECT * FROM pg_temp.faults(format($$SELECT crm.routing_member_put(%L, '{"territories": [{"country": "5"}, {"country": "DE", "postal_to": "1"},
+    {"country": "DE", "postal_from": "20", "postal_to": "10"}, {"country": "DE", "postal_from": "20", "postal_to": "300"}]}')$$, pg_temp.id('ada')));
 SELECT * FROM pg_temp.faults(format($$SELECT crm.routing_member_put(%L, '{"capacity": -1, "calendar_id": 5, "territories": [{}]}')$$, pg_temp.id('ada')));
 SELECT * FROM pg_temp.faults(format($$SELECT crm.routing_member_put(%L, '{"calendar_id": %I, "absences": [{"starts_at": "2030-01-02T00:00:00Z", "ends_at": "2030-01-01T00:00:00Z"}]}')$$, pg_temp.id('ada'), :'org'));
 SELECT count(crm.routing_member_put(member_id, '{}')) FROM crm.member WHERE role <> 'admin';
