@@ -310,7 +310,7 @@ END
 $$;
 COMMENT ON FUNCTION saleshub.routing_orgs() IS 'The organisations in whose queue something is to be done';
 
-CREATE FUNCTION saleshub.routing_run(batch integer DEFAULT 100) RETURNS bigint
+CREATE FUNCTION saleshub.routing_run(batch integer DEFAULT 100, only_org uuid DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
@@ -318,7 +318,7 @@ DECLARE
     org uuid;
     done bigint := 0;
 BEGIN
-    FOR org IN SELECT o FROM saleshub.routing_orgs() AS o LOOP
+    FOR org IN SELECT o FROM saleshub.routing_orgs() AS o WHERE only_org IS NULL OR o = only_org LOOP
         -- Whoever is at it does the work.
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtextextended('saleshub.routing ' || org, 0));
         BEGIN
@@ -332,5 +332,5 @@ BEGIN
     RETURN done;
 END
 $$;
-COMMENT ON FUNCTION saleshub.routing_run(integer) IS
-    'Tries leads in the queue anew where something has changed, up to so many of each organisation; returns how many found an owner. Done by the worker';
+COMMENT ON FUNCTION saleshub.routing_run(integer, uuid) IS
+    'Tries leads in the queue anew where something has changed, up to so many of each organisation, or of one; returns how many found an owner. Done by the worker';

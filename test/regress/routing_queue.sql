@@ -50,56 +50,56 @@ UPDATE crm.member SET active = false WHERE org_id = :'org' AND name = 'cat';
 INSERT INTO crm.lead (last_name) VALUES ('first'), ('second');
 INSERT INTO crm.lead (last_name, owner_id) VALUES ('owned', pg_temp.id('ada'));
 SELECT last_name, kind, reason, why, pool FROM pg_temp.waiting;
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 SELECT next_try_at <= now() + interval '1 hour' AND next_try_at > now() AS later FROM pg_temp.waiting;
 SELECT count(*) AS logged FROM crm.assignment_log WHERE org_id = :'org';
 SELECT count(*) AS nothing_to_do FROM saleshub.routing_orgs() o WHERE o = :'org';
 -- capacity is raised
 SELECT crm.routing_member_put(pg_temp.id('ada'), '{"capacity": 2}') IS NOT NULL AS set;
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 SELECT pg_temp.owners();
 -- a lead of hers closes
 UPDATE crm.lead SET status = 'unqualified' WHERE org_id = :'org' AND last_name = 'owned';
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 SELECT pg_temp.owners();
 SELECT count(*) AS waiting FROM pg_temp.waiting;
 -- somebody becomes active
 INSERT INTO crm.lead (last_name) VALUES ('third');
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 UPDATE crm.member SET active = true WHERE org_id = :'org' AND name = 'cat';
-SELECT saleshub.routing_run(), pg_temp.owners();
+SELECT saleshub.routing_run(only_org => :'org'), pg_temp.owners();
 -- an absence ends by time alone
 INSERT INTO crm.absence (member_id, starts_at, ends_at)
-VALUES (pg_temp.id('cat'), now() - interval '1 day', clock_timestamp() + interval '300 ms');
+VALUES (pg_temp.id('cat'), now() - interval '1 day', clock_timestamp() + interval '1500 ms');
 INSERT INTO crm.lead (last_name) VALUES ('fourth');
-SELECT saleshub.routing_run();
-SELECT why, next_try_at < now() + interval '1 second' AS soon FROM pg_temp.waiting;
-SELECT saleshub.routing_run(), (SELECT count(*) FROM saleshub.routing_wake WHERE org_id = :'org') AS wakes;
-SELECT pg_sleep(0.3);
-SELECT saleshub.routing_run(), pg_temp.owners();
+SELECT saleshub.routing_run(only_org => :'org');
+SELECT why, next_try_at < now() + interval '2 seconds' AS soon FROM pg_temp.waiting;
+SELECT saleshub.routing_run(only_org => :'org'), (SELECT count(*) FROM saleshub.routing_wake WHERE org_id = :'org') AS wakes;
+SELECT pg_sleep(1.5);
+SELECT saleshub.routing_run(only_org => :'org'), pg_temp.owners();
 -- skill, territory, pool, rule
 SELECT crm.routing_member_put(pg_temp.id('cat'), '{"territories": [{"country": "FR"}]}') IS NOT NULL AS set;
 SELECT crm.routing_rules_put(jsonb_build_object('rules', jsonb_build_array(jsonb_build_object('name', 'web', 'skills', '["german"]'::jsonb,
     'predicate', '{"field": "source", "op": "=", "value": "web"}'::jsonb, 'pool_id', routing_pool_id)))) IS NOT NULL AS set FROM crm.routing_pool WHERE org_id = :'org';
 INSERT INTO crm.lead (last_name, country, source) VALUES ('fifth', 'DE', NULL), ('sixth', 'FR', 'web');
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 SELECT last_name, why FROM pg_temp.waiting;
 SELECT crm.routing_member_put(pg_temp.id('cat'), '{"territories": [{"country": "FR"}, {"country": "*"}]}') IS NOT NULL AS set;
-SELECT saleshub.routing_run(), pg_temp.owners();
+SELECT saleshub.routing_run(only_org => :'org'), pg_temp.owners();
 SELECT crm.routing_member_put(pg_temp.id('cat'), '{"skills": ["German"]}') IS NOT NULL AS set;
-SELECT saleshub.routing_run(), pg_temp.left();
+SELECT saleshub.routing_run(only_org => :'org'), pg_temp.left();
 UPDATE crm.routing_pool SET active = false WHERE org_id = :'org';
 INSERT INTO crm.lead (last_name) VALUES ('seventh');
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 SELECT last_name, reason, pool FROM pg_temp.waiting;
 UPDATE crm.routing_pool SET active = true WHERE org_id = :'org';
-SELECT saleshub.routing_run(), pg_temp.left();
+SELECT saleshub.routing_run(only_org => :'org'), pg_temp.left();
 -- the lead itself changes
 SELECT crm.routing_member_put(pg_temp.id('cat'), '{"territories": [{"country": "FR"}]}') IS NOT NULL AS set;
 INSERT INTO crm.lead (last_name) VALUES ('eighth');
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 UPDATE crm.lead SET country = 'FR' WHERE org_id = :'org' AND last_name = 'eighth';
-SELECT saleshub.routing_run(), pg_temp.left();
+SELECT saleshub.routing_run(only_org => :'org'), pg_temp.left();
 
 -- Out of the queue: deleted, closed, given; back into it: restored, open again, owner taken away.
 INSERT INTO crm.lead (last_name) VALUES ('ninth');
@@ -123,16 +123,16 @@ UPDATE crm.lead SET status = 'unqualified' WHERE org_id = :'org';
 -- In order of age, or of the score; and a run is bounded.
 SELECT crm.routing_member_put(pg_temp.id(n), '{"capacity": 0}') IS NOT NULL AS set FROM unnest(ARRAY['ada', 'bob', 'cat']) n;
 INSERT INTO crm.lead (last_name, phone) VALUES ('cold', NULL), ('warm', '+12025550100'), ('cool', NULL);
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 SELECT crm.routing_setting_put('{"queue_order": "score", "points": {"A": 9, "E": 3}}');
 SELECT crm.routing_member_put(pg_temp.id('ada'), '{"capacity": 1}') IS NOT NULL AS set;
-SELECT saleshub.routing_run(), pg_temp.owners();
+SELECT saleshub.routing_run(only_org => :'org'), pg_temp.owners();
 SELECT crm.routing_setting_put('{}', '"1"');
 SELECT pg_temp.failure($$SELECT crm.routing_setting_put('{}', '"1"')$$), pg_temp.failure($$SELECT crm.routing_setting_put('{"points": {"F": 1, "A": 0}}')$$);
 SELECT crm.routing_member_put(pg_temp.id('bob'), '{}') IS NOT NULL AS set;
-SELECT saleshub.routing_run(1), pg_temp.owners();
-SELECT saleshub.routing_run(1), pg_temp.owners();
-SELECT saleshub.routing_run(1), count(*) AS left FROM saleshub.routing_orgs() o WHERE o = :'org';
+SELECT saleshub.routing_run(1, :'org'), pg_temp.owners();
+SELECT saleshub.routing_run(1, :'org'), pg_temp.owners();
+SELECT saleshub.routing_run(1, :'org'), count(*) AS left FROM saleshub.routing_orgs() o WHERE o = :'org';
 
 -- A capacity in points.
 UPDATE crm.lead SET status = 'unqualified' WHERE org_id = :'org';
@@ -143,9 +143,9 @@ SELECT crm.routing_member_put(pg_temp.id('cat'), '{"capacity": 0}') IS NOT NULL 
 INSERT INTO crm.lead (last_name, phone) VALUES ('three', NULL), ('six', NULL), ('nine', NULL);
 SELECT pg_temp.owners();
 SELECT why FROM pg_temp.waiting;
-SELECT saleshub.routing_run();
+SELECT saleshub.routing_run(only_org => :'org');
 UPDATE crm.lead SET status = 'unqualified' WHERE org_id = :'org' AND last_name = 'six';
-SELECT saleshub.routing_run(), pg_temp.owners();
+SELECT saleshub.routing_run(only_org => :'org'), pg_temp.owners();
 
 -- Who sees the queue, and takes from it.
 UPDATE crm.lead SET status = 'unqualified' WHERE org_id = :'org';
@@ -268,7 +268,7 @@ BEGIN
             PERFORM pg_sleep(0.07);
             COMMIT;
         END IF;
-        INSERT INTO outcome (step, given) VALUES (turn, saleshub.routing_run(1000));
+        INSERT INTO outcome (step, given) VALUES (turn, saleshub.routing_run(1000, saleshub.org_id()));
         COMMIT;
         UPDATE outcome o SET waiting = n.waiting, could = n.could
           FROM (SELECT count(*) AS waiting, count(*) FILTER (WHERE crm.lead_route(q.lead_id, true) ->> 'owner_id' IS NOT NULL) AS could
