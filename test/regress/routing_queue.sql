@@ -279,8 +279,7 @@ BEGIN
 END
 $$;
 CALL pg_temp.many(200);
-SELECT count(*) AS steps, sum(could) AS waiting_in_vain, sum(given) > 10 AS many_given, sum(waiting) > 200 AS many_waited,
-       count(*) FILTER (WHERE given > 0) > 3 AS often FROM outcome;
+SELECT count(*) AS steps, sum(could) AS waiting_in_vain, sum(given) > 0 AS some_given, sum(waiting) > 50 AS many_waited FROM outcome;
 SELECT count(*) AS without_entry FROM crm.lead l
  WHERE l.org_id = :'org' AND l.owner_id IS NULL AND l.deleted_at IS NULL AND l.status IN ('new', 'working', 'nurturing', 'qualified')
    AND NOT EXISTS (SELECT FROM crm.routing_queue q WHERE q.org_id = l.org_id AND q.lead_id = l.lead_id);
