@@ -1,0 +1,38 @@
+/* A trained model: what is kept as JSON, and applied to rows. */
+#pragma once
+
+#include "logit_card.h"
+#include "logit_code.h"
+
+enum logit_state
+{
+	LOGIT_READY,
+	LOGIT_INSUFFICIENT, /* too few of one outcome */
+	LOGIT_NOT_BETTER	/* than the base rate */
+};
+
+struct logit_model
+{
+	enum logit_state state;
+	int n, won;
+	double l2;
+	double intercept; /* log odds of a row of average features */
+	int features;
+	struct logit_feature *feature;
+	int *offset;	  /* of a feature's levels in the two below; features + 1 */
+	double *log_odds; /* per level, calibrated; their mean over the rows trained on is 0 */
+	double *share;	  /* of the rows, per level */
+	struct logit_card card;
+	int iterations;
+	bool converged;
+};
+
+/* A number with every digit of the double, so that sums stay what they are. */
+extern JsonbValue sh_logit_number_json(double value);
+/* As JSON, in the current memory context. */
+extern Jsonb *sh_logit_to_json(const struct logit_model *model);
+/*
+ * Back again; card, n and the like are left empty. 22023 for what is not a model; a model that is
+ * not ready has no features and an intercept that is the base rate's log odds.
+ */
+extern struct logit_model *sh_logit_from_json(Jsonb *json);
