@@ -59,6 +59,7 @@ static const struct config_enum_entry duplicates_options[] = {
 	{ NULL, 0, false },
 };
 static int duplicates = DUPLICATES_ORG;
+static char *duplicates_found = NULL; /* written and read by name */
 
 /* What saleshub.reply() said in this transaction; strings in TopTransactionContext. */
 static struct
@@ -227,6 +228,17 @@ sh_context_init(void)
 							 NULL,
 							 NULL,
 							 NULL);
+	DefineCustomStringVariable("saleshub.duplicates_found",
+							   "What the check before the last insert found, as JSON.",
+							   NULL,
+							   &duplicates_found,
+							   "",
+							   PGC_USERSET,
+							   GUC_NO_SHOW_ALL | GUC_NO_RESET_ALL | GUC_NOT_IN_SAMPLE |
+								   GUC_DISALLOW_IN_FILE,
+							   NULL,
+							   NULL,
+							   NULL);
 	DefineCustomIntVariable("saleshub.max_upload",
 							"Largest file that can be uploaded.",
 							NULL,

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 
 #include "convert.h"
+#include "match.h"
 #include "saleshub.h"
 
 /* Candidates named in an error; more make it no clearer. */
@@ -63,9 +64,9 @@ sh_convert_lock_keys(const struct conversion *c)
 	{
 		const char *kind;
 		const char *value;
-	} known_by[] = { { "domain", c->domain },
+	} known_by[] = { { "domain", c->domain ? sh_domain_unicode(c->domain) : NULL },
 					 { "company", c->company_key },
-					 { "email", c->email },
+					 { "email", c->email ? sh_domain_unicode(c->email) : NULL },
 					 { "phone", c->phone } };
 	int64 keys[lengthof(known_by)] = { 0 };
 	int count = 0;
@@ -88,9 +89,10 @@ sh_convert_lock(PG_FUNCTION_ARGS)
 		" AND l.deleted_at IS NULL AND $2 IS NOT NULL ORDER BY l.lead_id FOR UPDATE";
 	static const char known_by[] =
 		"SELECT k.kind, k.value FROM crm.lead AS l, LATERAL (VALUES"
-		" ('domain', saleshub.lead_domain(l.website, l.email)),"
-		" ('company', saleshub.company_key(l.company_name)), ('email', l.email),"
-		" ('phone', l.phone)) AS k (kind, value) WHERE l.org_id = $1 AND l.lead_id = ANY ($3)"
+		" ('domain', saleshub.domain_unicode(saleshub.lead_domain(l.website, l.email))),"
+		" ('company', saleshub.company_key(l.company_name)), "
+		" ('email', saleshub.domain_unicode(l.email)), ('phone', l.phone)) AS k (kind, value) "
+		"WHERE l.org_id = $1 AND l.lead_id = ANY ($3)"
 		" AND l.deleted_at IS NULL AND k.value IS NOT NULL AND $2 IS NOT NULL";
 	struct conversion *c;
 	struct convert_args *args;
@@ -138,7 +140,8 @@ match_company(struct conversion *c, StringInfo candidates)
 	static const char by_domain[] =
 		"SELECT c.company_id,"
 		" jsonb_build_object('type', 'company', 'id', c.company_id, 'name', c.name)::text"
-		" FROM crm.company AS c WHERE c.org_id = $1 AND c.domain = $3 AND c.deleted_at IS NULL"
+		" FROM crm.company AS c WHERE c.org_id = $1 AND c.domain = ANY (saleshub.domain_forms($3)) "
+		"AND c.deleted_at IS NULL"
 		" AND $2 IS NOT NULL ORDER BY c.company_id LIMIT " CANDIDATES;
 	static const char by_name[] =
 		"SELECT c.company_id,"
@@ -168,7 +171,8 @@ match_contact(struct conversion *c, StringInfo candidates)
 	static const char by_email[] =
 		"SELECT c.contact_id, jsonb_build_object('type', 'contact', 'id', c.contact_id,"
 		" 'name', nullif(concat_ws(' ', c.first_name, c.last_name), ''), 'email', c.email)::text"
-		" FROM crm.contact AS c WHERE c.org_id = $1 AND c.email = $3 AND c.deleted_at IS NULL"
+		" FROM crm.contact AS c WHERE c.org_id = $1"
+		" AND c.email = ANY (saleshub.domain_forms($3)) AND c.deleted_at IS NULL"
 		" AND $2 IS NOT NULL ORDER BY c.contact_id LIMIT " CANDIDATES;
 	static const char by_phone[] =
 		"SELECT c.contact_id, jsonb_build_object('type', 'contact', 'id', c.contact_id,"

@@ -30,6 +30,13 @@ extern const char *sh_match_phone_tail(const char *digits);
 /* How a folded word sounds (Metaphone); never empty unless the word is. */
 extern char *sh_match_phonetic(const char *word);
 
+/* match_domain.c: names in lower case */
+
+/* An internationalised domain in Unicode, however it was written; palloc'd. */
+extern char *sh_domain_unicode(const char *domain);
+/* The part of a host name that somebody registered: example.co.uk of mail.example.co.uk. */
+extern const char *sh_domain_registrable(const char *domain);
+
 /* match_level.c: how far two values of a field agree */
 
 enum match_level
@@ -61,8 +68,13 @@ struct match_text
 
 /* The kind of this name; false: there is none. */
 extern bool sh_match_kind(const char *name, int len, enum match_kind *kind);
-extern enum match_level sh_match_level(enum match_kind kind, struct match_text a,
-									   struct match_text b);
+/* The form in which a value of the kind is compared; NULL when nothing is left of it. */
+extern const char *sh_match_normal(enum match_kind kind, struct match_text value);
+/* Of two such forms; NULL is missing. */
+extern enum match_level sh_match_level(enum match_kind kind, const char *x, const char *y);
+
+/* The nth name that a folded word is a short form or another form of; NULL when there is none. */
+extern const char *sh_match_full_name(const char *word, int nth);
 
 /* match_explain.c */
 

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -15,6 +17,7 @@
 #include "saleshub.h"
 
 PG_FUNCTION_INFO_V1(sh_match_explain);
+PG_FUNCTION_INFO_V1(sh_match_score);
 
 #define FIELD_MAX 64
 
@@ -23,13 +26,16 @@ struct field
 	struct match_text name;
 	enum match_kind kind;
 	double weight[MATCH_SAME + 1];
-	struct match_text a;
-	struct match_text b;
+	const char *a; /* normal forms */
+	const char *b;
 	enum match_level level;
 };
 
+/* One record is compared with many: what is known of it and of the rules is kept between calls. */
 struct comparison
 {
+	Jsonb *rules;
+	Jsonb *one;
 	int count;
 	struct field field[FIELD_MAX];
 	bool swapped; /* first and last name changed places */
@@ -131,6 +137,7 @@ try_swapped(struct comparison *c)
 			last = &c->field[i];
 	if (!first || !last || first->level != MATCH_DIFFER || last->level != MATCH_DIFFER)
 		return;
+	/* Names of both kinds have the same normal form. */
 	if (sh_match_level(MATCH_FIRST_NAME, first->a, last->b) < MATCH_CLOSE ||
 		sh_match_level(MATCH_LAST_NAME, last->a, first->b) < MATCH_CLOSE)
 		return;
@@ -178,24 +185,82 @@ explanation(const struct comparison *c)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+static bool
+same_jsonb(const Jsonb *a, const Jsonb *b)
+{
+	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
+
+static Jsonb *
+copy_jsonb(const Jsonb *value)
+{
+	return memcpy(palloc(VARSIZE(value)), value, VARSIZE(value));
+}
+
+/* The rules and the one record, read anew only when they are others than in the call before. */
+static struct comparison *
+prepare(FmgrInfo *flinfo, Jsonb *rules, Jsonb *one)
+{
+	struct comparison *c = flinfo->fn_extra;
+	MemoryContext old;
+
+	if (c && same_jsonb(c->rules, rules) && same_jsonb(c->one, one))
+		return c;
+	old = MemoryContextSwitchTo(flinfo->fn_mcxt);
+	flinfo->fn_extra = NULL;
+	c = palloc0(sizeof(*c));
+	c->rules = copy_jsonb(rules);
+	c->one = copy_jsonb(one);
+	read_rules(c, c->rules);
+	for (int i = 0; i < c->count; i++)
+	{
+		struct field *field = &c->field[i];
+
+		field->a =
+			sh_match_normal(field->kind, sh_match_field(c->one, field->name.data, field->name.len));
+	}
+	MemoryContextSwitchTo(old);
+	flinfo->fn_extra = c;
+	return c;
+}
+
+static const struct comparison *
+compare(FunctionCallInfo fcinfo)
+{
+	struct comparison *c = prepare(fcinfo->flinfo, PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1));
+	Jsonb *other = PG_GETARG_JSONB_P(2);
+
+	c->swapped = false;
+	for (int i = 0; i < c->count; i++)
+	{
+		struct field *field = &c->field[i];
+
+		field->b = field->a ?
+					   sh_match_normal(field->kind,
+									   sh_match_field(other, field->name.data, field->name.len)) :
+					   NULL;
+		field->level = sh_match_level(field->kind, field->a, field->b);
+	}
+	try_swapped(c);
+	return c;
+}
+
 /* saleshub.match_explain(rules jsonb, a jsonb, b jsonb) returns jsonb */
 Datum
 sh_match_explain(PG_FUNCTION_ARGS)
 {
-	Jsonb *rules = PG_GETARG_JSONB_P(0);
-	Jsonb *a = PG_GETARG_JSONB_P(1);
-	Jsonb *b = PG_GETARG_JSONB_P(2);
-	struct comparison c = { 0 };
+	PG_RETURN_POINTER(explanation(compare(fcinfo)));
+}
 
-	read_rules(&c, rules);
-	for (int i = 0; i < c.count; i++)
-	{
-		struct field *field = &c.field[i];
+/* saleshub.match_score(rules jsonb, a jsonb, b jsonb) returns double precision */
+Datum
+sh_match_score(PG_FUNCTION_ARGS)
+{
+	const struct comparison *c = compare(fcinfo);
+	double score = 0;
 
-		field->a = sh_match_field(a, field->name.data, field->name.len);
-		field->b = sh_match_field(b, field->name.data, field->name.len);
-		field->level = sh_match_level(field->kind, field->a, field->b);
-	}
-	try_swapped(&c);
-	PG_RETURN_POINTER(explanation(&c));
+	for (int i = 0; i < c->count; i++)
+		score += c->field[i].weight[c->field[i].level];
+	/* As it is explained. */
+	PG_RETURN_FLOAT8(rint(score * 100) / 100);
 }

@@ -25,6 +25,14 @@ PG_FUNCTION_INFO_V1(sh_match_candidates);
 
 /* Records looked at for one key; a key that many share says little. */
 #define BUCKET_MAX "60"
+/* Of all found by any key, those the most promising are sought among, seen or not. */
+#define PROMISING_MAX "200"
+/* Records that are compared. */
+#define CANDIDATES_MAX "60"
+
+/* Letters of the word beside a word, and least letters of half a word, that make a key. */
+#define NEIGHBOUR_LETTERS 3
+#define HALF_LETTERS 4
 
 struct keys
 {
@@ -145,23 +153,12 @@ add_named_keys(struct keys *keys, const char *sound, const char *initial)
 	}
 }
 
+/* The keys of a person with this form of its first name. */
 static void
-add_person(struct keys *keys)
+add_first_name(struct keys *keys, const char *first, const char *sound)
 {
-	struct match_text email = field_of(keys, MATCH_AT_EMAIL);
-	struct match_text phone = field_of(keys, MATCH_AT_PHONE);
-	const char *first = folded(keys, MATCH_AT_FIRST_NAME);
-	const char *sound = sound_of_last_name(keys);
-	const char *space = strchr(first, ' ');
-	const char *first_sound =
-		sh_match_phonetic(space ? pnstrdup(first, space - first) : pstrdup(first));
+	const char *first_sound = sh_match_phonetic(first);
 
-	if (email.data)
-		add_one(keys, true, "email", sh_match_email(email.data, email.len));
-	if (phone.data)
-		add_one(keys, true, "phone", sh_match_phone_tail(sh_match_phone(phone.data, phone.len)));
-	if (!sound)
-		return;
 	/* In one order, so that names that changed places meet. */
 	if (*first_sound)
 		add_one(keys,
@@ -171,6 +168,92 @@ add_person(struct keys *keys)
 												 psprintf("%s|%s", sound, first_sound));
 	if (*first)
 		add_named_keys(keys, sound, pnstrdup(first, pg_mblen(first)));
+}
+
+static void
+add_person(struct keys *keys)
+{
+	struct match_text email = field_of(keys, MATCH_AT_EMAIL);
+	struct match_text phone = field_of(keys, MATCH_AT_PHONE);
+	const char *first = folded(keys, MATCH_AT_FIRST_NAME);
+	const char *sound = sound_of_last_name(keys);
+	const char *word = pnstrdup(first, strcspn(first, " "));
+	const char *full;
+
+	if (email.data)
+		add_one(keys, true, "email", sh_match_email(email.data, email.len));
+	if (phone.data)
+		add_one(keys, true, "phone", sh_match_phone_tail(sh_match_phone(phone.data, phone.len)));
+	if (!sound)
+		return;
+	add_first_name(keys, word, sound);
+	for (int i = 0; *word && (full = sh_match_full_name(word, i)) != NULL; i++)
+		if (strcmp(full, word) != 0)
+			add_first_name(keys, full, sound);
+}
+
+/* A word with the place, and the beginning or the end, of the word beside it. */
+static void
+add_neighbours(struct keys *keys, const char *word, int len, const char *side, const char *other,
+			   int other_len)
+{
+	int letters = pg_mbstrlen_with_len(other, other_len);
+	int head = pg_mbcharcliplen(other, other_len, Min(letters, NEIGHBOUR_LETTERS));
+	int before_tail = pg_mbcharcliplen(other, other_len, Max(letters - NEIGHBOUR_LETTERS, 0));
+
+	if (pg_mbstrlen_with_len(word, len) < NEIGHBOUR_LETTERS)
+		return;
+	add_key(keys, false, "word^", pnstrdup(word, len), side, pnstrdup(other, head));
+	add_key(keys,
+			false,
+			"word$",
+			pnstrdup(word, len),
+			side,
+			pnstrdup(other + before_tail, other_len - before_tail));
+}
+
+/* The halves of a single word, such that words of which one has a letter more share one. */
+static void
+add_halves(struct keys *keys, const char *word)
+{
+	int len = strlen(word);
+	int letters = pg_mbstrlen_with_len(word, len);
+
+	for (int half = (letters - 1) / 2; half <= letters / 2; half++)
+	{
+		int head = pg_mbcharcliplen(word, len, half);
+		int before_tail = pg_mbcharcliplen(word, len, letters - half);
+
+		if (half < HALF_LETTERS)
+			continue;
+		add_one(keys, false, "head", pnstrdup(word, head));
+		add_one(keys, false, "tail", word + before_tail);
+	}
+}
+
+/*
+ * Keys of a name that one typing error leaves: what is wrong in one word is not at its beginning or
+ * not at its end, and the words beside it are right. They find more than similar trigrams do, and
+ * by equality.
+ */
+static void
+add_misspelt(struct keys *keys, const char *name)
+{
+	const char *space = strchr(name, ' ');
+
+	if (!space)
+		add_halves(keys, name);
+	for (const char *word = name; space;)
+	{
+		const char *next = space + 1;
+		int len = space - word;
+		int next_len = strcspn(next, " ");
+
+		add_neighbours(keys, word, len, "after", next, next_len);
+		add_neighbours(keys, next, next_len, "before", word, len);
+		word = next;
+		space = strchr(next, ' ');
+	}
 }
 
 static void
@@ -189,6 +272,7 @@ add_company(struct keys *keys)
 
 		add_one(keys, true, "company", letters);
 		add_one(keys, false, "sound", sh_match_phonetic(letters));
+		add_misspelt(keys, key);
 	}
 	if (phone.data)
 		add_one(keys, false, "phone", sh_match_phone_tail(sh_match_phone(phone.data, phone.len)));
@@ -346,22 +430,22 @@ sh_match_lock(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/*
- * The ids of an entity's live records that share a key, as far as the caller may see them: the
- * keys are read as the owner, the records as the caller.
- */
+/* Of these ids, in order of promise, the first that the caller may see. */
 static Datum
 visible(const char *entity, Datum org, Datum ids, bool *isnull)
 {
 	static const char by_contact[] =
-		"SELECT array_agg(r.contact_id) FROM crm.contact AS r WHERE r.org_id = $1"
-		" AND r.contact_id = ANY ($2) AND r.deleted_at IS NULL";
+		"SELECT array_agg(v.id) FROM (SELECT u.id FROM unnest($2) WITH ORDINALITY AS u (id, n)"
+		" JOIN crm.contact AS r ON r.org_id = $1 AND r.contact_id = u.id AND r.deleted_at IS NULL"
+		" ORDER BY u.n LIMIT " CANDIDATES_MAX ") AS v";
 	static const char by_lead[] =
-		"SELECT array_agg(r.lead_id) FROM crm.lead AS r WHERE r.org_id = $1"
-		" AND r.lead_id = ANY ($2) AND r.deleted_at IS NULL";
+		"SELECT array_agg(v.id) FROM (SELECT u.id FROM unnest($2) WITH ORDINALITY AS u (id, n)"
+		" JOIN crm.lead AS r ON r.org_id = $1 AND r.lead_id = u.id AND r.deleted_at IS NULL"
+		" ORDER BY u.n LIMIT " CANDIDATES_MAX ") AS v";
 	static const char by_company[] =
-		"SELECT array_agg(r.company_id) FROM crm.company AS r WHERE r.org_id = $1"
-		" AND r.company_id = ANY ($2) AND r.deleted_at IS NULL";
+		"SELECT array_agg(v.id) FROM (SELECT u.id FROM unnest($2) WITH ORDINALITY AS u (id, n)"
+		" JOIN crm.company AS r ON r.org_id = $1 AND r.company_id = u.id AND r.deleted_at IS NULL"
+		" ORDER BY u.n LIMIT " CANDIDATES_MAX ") AS v";
 	const char *sql = strcmp(entity, "company") == 0 ? by_company :
 					  strcmp(entity, "lead") == 0	 ? by_lead :
 													   by_contact;
@@ -372,14 +456,22 @@ visible(const char *entity, Datum org, Datum ids, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
 }
 
-/* saleshub.match_candidates(entity text, keys bigint[], self uuid) returns uuid[] */
+/*
+ * saleshub.match_candidates(entity text, keys bigint[], self uuid) returns uuid[]: the keys are
+ * read as the owner, the records as the caller. Who shares rare keys comes first: a key counts
+ * one divided by how many have it. So what is compared is bounded, whatever names are common.
+ */
 Datum
 sh_match_candidates(PG_FUNCTION_ARGS)
 {
 	static const char sql[] =
-		"SELECT array_agg(DISTINCT b.entity_id) FROM unnest($3) AS k (key), LATERAL ("
-		" SELECT m.entity_id FROM saleshub.match_key AS m WHERE m.org_id = $1 AND m.entity = $2"
-		" AND m.key = k.key AND m.entity_id IS DISTINCT FROM $4 LIMIT " BUCKET_MAX ") AS b";
+		"SELECT array_agg(c.entity_id) FROM (SELECT b.entity_id FROM ("
+		" SELECT m.entity_id, count(*) OVER (PARTITION BY k.key) AS n"
+		" FROM unnest($3) AS k (key), LATERAL ("
+		"  SELECT m.entity_id FROM saleshub.match_key AS m WHERE m.org_id = $1 AND m.entity = $2"
+		"  AND m.key = k.key AND m.entity_id IS DISTINCT FROM $4 LIMIT " BUCKET_MAX ") AS m) AS b"
+		" GROUP BY b.entity_id ORDER BY sum(1.0::float8 / b.n) DESC, b.entity_id"
+		" LIMIT " PROMISING_MAX ") AS c";
 	Oid types[4] = { UUIDOID, TEXTOID, INT8ARRAYOID, UUIDOID };
 	Datum values[4] = { 0 };
 	char nulls[5] = "    ";

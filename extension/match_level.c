@@ -27,68 +27,175 @@ static const char *const kind_names[] = {
 	[MATCH_DATE] = "date",
 };
 
-/* Short forms of first names and what they stand for; groups of words that mean the same. */
+/*
+ * First names and what they are short for or written like elsewhere: the first word of a group is
+ * the name, the others mean it. A word may stand in several groups.
+ */
 static const char *const nicknames[] = {
-	"alexander alex sasha xander",
-	"alexandra alex sandra sasha",
+	"alan al allan allen",
+	"albert al bert bertie",
+	"alejandro alex sandro",
+	"alexander alex sasha xander aleksandr alexandre alessandro",
+	"alexandra alexa sandra lexi aleksandra",
+	"alfred al fred alf alfie",
+	"amanda mandy",
+	"andreas andi andre andrea",
 	"andrew andy drew",
-	"anthony tony",
-	"barbara barb babs",
+	"anna ann anne annie anja anita nina",
+	"anthony tony anton antonio antoine toni",
+	"barbara barb babs barbie",
 	"benjamin ben benny",
-	"catherine cathy kate katie kathy",
-	"charles charlie chuck",
-	"christina chris christine tina",
-	"christopher chris kit",
+	"bernard bernie bernhard",
+	"bradley brad",
+	"brigitte gitta birgit",
+	"carolyn carol carrie caroline karoline",
+	"catherine cathy katherine kate katie kathy kay katharina katrin kathrin cathryn kathryn",
+	"charles charlie chuck carlos karl carl",
+	"charlotte lottie charlie",
+	"christina chris christine tina kristina christiane",
+	"christopher chris kit christoph kristof",
+	"claudia claudie",
+	"cynthia cindy",
 	"daniel dan danny",
 	"david dave davy",
-	"deborah deb debbie",
-	"edward ed eddie ted",
-	"elizabeth liz beth lisa betty eliza",
-	"francis frank fran",
-	"frederick fred freddy",
-	"gregory greg",
-	"henry harry hank",
+	"deborah deb debbie debra",
+	"dennis denny",
+	"diana di diane",
+	"dmitry dima dmitri",
+	"donald don donnie",
+	"dorothy dot dottie dorothea dora",
+	"douglas doug",
+	"edward ed eddie ted eduard eduardo",
+	"eleanor ellie nora ella",
+	"elizabeth liz beth lisa betty eliza elisabeth libby lizzie elsa",
+	"emily em emma emmy",
+	"eric erik erich rick",
+	"eugene gene evgeny",
+	"evelyn eve evie",
+	"ferdinand ferdi fernando",
+	"florian flo",
+	"frances fran franny franziska",
+	"francis frank fran franz francisco paco pancho",
+	"franklin frank",
+	"frederick fred freddy friedrich fritz frederik",
+	"gabriel gabe",
+	"gabriele gabi gaby gabriela",
+	"geoffrey geoff jeff",
+	"gerald gerry jerry gerd gerhard",
+	"gregory greg gregor",
+	"guillermo memo william",
+	"harold harry hal harald",
+	"heinrich heinz henry heiner hein",
+	"helen nell helena lena ellen",
+	"henry harry hank henri enrique",
+	"howard howie",
+	"ignacio nacho",
+	"isabella bella isabel izzy",
+	"jacob jake jakob",
 	"jacqueline jackie",
-	"james jim jimmy jamie",
+	"james jim jimmy jamie jaime",
+	"janet jan jane",
 	"jeffrey jeff",
 	"jennifer jen jenny",
+	"jeremy jerry",
 	"jessica jess jessie",
-	"john jack johnny jon",
-	"jonathan jon jonny",
-	"joseph joe joey",
+	"joachim achim jochen",
+	"johannes hans johann hannes jan",
+	"john jack johnny jon juan ivan",
+	"jonathan jon jonny nathan",
+	"jose pepe joseph",
+	"josef sepp joseph",
+	"joseph joe joey josh giuseppe",
 	"joshua josh",
-	"katherine kate kathy katie kay",
+	"judith judy",
+	"karl-heinz karlheinz kalle",
 	"kenneth ken kenny",
-	"lawrence larry",
-	"leonard leo len lenny",
-	"margaret maggie meg peggy rita",
-	"matthew matt",
-	"maximilian max",
-	"michael mike mick mickey",
-	"nicholas nick nicky",
+	"kimberly kim",
+	"konstantin kostya",
+	"lawrence larry laurence lars",
+	"leonard leo len lenny leonhard",
+	"lillian lily lilly",
+	"louis lou louie ludwig luis",
+	"louise lou lulu luise",
+	"ludmila lyuda",
+	"manuel manolo manu",
+	"margaret maggie meg peggy rita margarete greta gretchen margarita daisy",
+	"maria mary marie mia maya mitzi",
+	"marjorie margie",
+	"martin marty",
+	"matthew matt matthias mateo",
+	"maurice moritz mo",
+	"maximilian max maxim",
+	"maxwell max",
+	"melissa mel missy",
+	"michael mike mick mickey mikhail michel miguel misha michal",
+	"mildred millie",
+	"nancy nan",
+	"natalia natasha natalie",
+	"nathaniel nate nathan nat",
+	"nicholas nick nicky nicolas nikolaus klaus niko",
+	"nicole nicki nikki",
+	"oliver ollie olli",
+	"olivia liv livvy",
 	"pamela pam",
-	"patricia pat patty trish",
-	"patrick pat paddy",
-	"peter pete",
-	"philip phil",
-	"rebecca becky",
-	"richard rick dick richie rich",
-	"robert bob rob bobby bert",
-	"ronald ron",
-	"samantha sam",
+	"patricia pat patty trish tricia",
+	"patrick pat paddy patricio",
+	"peter pete petra pierre pedro pyotr",
+	"philip phil philipp phillip felipe",
+	"rachel rae",
+	"randolph randy",
+	"raymond ray",
+	"rebecca becky becca",
+	"regina gina",
+	"reginald reggie reg",
+	"richard rick dick richie rich ricky ricardo",
+	"robert bob rob bobby bert robbie roberto",
+	"rodney rod",
+	"roger rog rodger",
+	"roland rolli",
+	"ronald ron ronnie",
+	"rosemary rose rosie",
+	"rudolf rudi rolf",
+	"russell russ",
+	"samantha sam sammie",
 	"samuel sam sammy",
-	"sebastian seb basti",
-	"stephen steve",
-	"steven steve",
-	"susan sue susie",
-	"theodore ted theo",
-	"thomas tom tommy",
-	"timothy tim",
-	"victoria vicky tori",
-	"vincent vince",
-	"walter walt",
-	"william bill billy will liam",
-	"zachary zach",
+	"sandra sandy",
+	"sebastian seb basti bastian",
+	"sergei sergey seryozha sergio serge",
+	"sharon shari",
+	"shirley shirl",
+	"sidney sid",
+	"sophia sophie sofia",
+	"stanley stan stanislav stas",
+	"stefan stephan steffen",
+	"stephanie steph steffi stefanie",
+	"stephen steve stefan stevie stephan etienne",
+	"steven steve stevie",
+	"stuart stu stewart",
+	"susan sue susie suzy suzanne susanne susanna",
+	"tatiana tanya",
+	"terence terry",
+	"theodore ted theo teddy theodor",
+	"theresa terry tess tessa teresa",
+	"thomas tom tommy tomas",
+	"timothy tim timmy",
+	"ulrich uli ulli",
+	"ulrike uli ulla",
+	"ursula uschi ulla",
+	"valentina valya",
+	"valerie val",
+	"veronica ronnie vera",
+	"victor vic viktor",
+	"victoria vicky tori viktoria vika",
+	"vincent vince vincenzo vicente",
+	"vladimir vova volodya wladimir",
+	"walter walt wally",
+	"wilhelm willi willy",
+	"william bill billy will liam willie wilhelm",
+	"wolfgang wolf",
+	"yekaterina katya",
+	"yevgeny zhenya",
+	"zachary zach zack",
 };
 
 bool
@@ -113,6 +220,15 @@ has_word(const char *words, const char *word)
 		if ((p == words || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
 			return true;
 	return false;
+}
+
+const char *
+sh_match_full_name(const char *word, int nth)
+{
+	for (int i = 0; i < (int) lengthof(nicknames); i++)
+		if (has_word(nicknames[i], word) && nth-- == 0)
+			return pnstrdup(nicknames[i], strcspn(nicknames[i], " "));
+	return NULL;
 }
 
 static bool
@@ -236,9 +352,8 @@ company_level(const char *a, const char *b)
 	return has_word(a, b) || has_word(b, a) ? MATCH_CLOSE : MATCH_DIFFER;
 }
 
-/* NULL when nothing is left to compare. */
-static const char *
-normal_form(enum match_kind kind, struct match_text value)
+const char *
+sh_match_normal(enum match_kind kind, struct match_text value)
 {
 	const char *form = NULL;
 
@@ -269,11 +384,8 @@ normal_form(enum match_kind kind, struct match_text value)
 }
 
 enum match_level
-sh_match_level(enum match_kind kind, struct match_text a, struct match_text b)
+sh_match_level(enum match_kind kind, const char *x, const char *y)
 {
-	const char *x = normal_form(kind, a);
-	const char *y = normal_form(kind, b);
-
 	if (!x || !y)
 		return MATCH_MISSING;
 	switch (kind)

@@ -118,44 +118,15 @@ sh_match_company(const char *data, int len)
 
 /* --- e-mail, domain, telephone --- */
 
-/* The part of a host name that somebody registered: example.co.uk of mail.example.co.uk. */
-static const char *
-registrable(const char *domain)
-{
-	static const char *const shared[] = { "ac", "co",  "com", "edu", "gob", "gov",
-										  "ne", "net", "nom", "or",	 "org" };
-	const char *dots[3] = { NULL, NULL, NULL }; /* the last one first */
-	bool below_shared = false;
-
-	for (const char *p = domain; *p; p++)
-		if (*p == '.')
-		{
-			dots[2] = dots[1];
-			dots[1] = dots[0];
-			dots[0] = p;
-		}
-	if (!dots[1])
-		return domain;
-	for (int i = 0; i < (int) lengthof(shared); i++)
-	{
-		size_t len = strlen(shared[i]);
-
-		below_shared |= (size_t) (dots[0] - dots[1] - 1) == len &&
-						memcmp(dots[1] + 1, shared[i], len) == 0 && strlen(dots[0] + 1) == 2;
-	}
-	if (!below_shared)
-		return dots[1] + 1;
-	return dots[2] ? dots[2] + 1 : domain;
-}
-
 char *
 sh_match_domain(const char *data, int len)
 {
 	struct predicate_text lower = sh_predicate_fold(data, len);
-	const char *name = registrable(lower.data);
+	char *host = sh_domain_unicode(lower.data);
+	const char *name = sh_domain_registrable(host);
 
 	if (*name == '\0' || sh_domain_is_free(name, strlen(name)) ||
-		sh_domain_is_free(lower.data, lower.len))
+		sh_domain_is_free(host, strlen(host)))
 		return NULL;
 	return pstrdup(name);
 }
@@ -172,13 +143,13 @@ sh_match_email(const char *data, int len)
 
 	if (!at)
 		return *text ? text : NULL;
-	domain = strcmp(at, "@googlemail.com") == 0 ? pstrdup("@gmail.com") : pstrdup(at);
-	dotless = strcmp(domain, "@gmail.com") == 0;
+	domain = strcmp(at, "@googlemail.com") == 0 ? pstrdup("gmail.com") : sh_domain_unicode(at + 1);
+	dotless = strcmp(domain, "gmail.com") == 0;
 	for (const char *p = text; p < at && (*p != '+' || p == text); p++)
 		if (*p != '.' || !dotless)
 			*to++ = *p;
 	*to = '\0';
-	return psprintf("%s%s", text, domain);
+	return psprintf("%s@%s", text, domain);
 }
 
 char *

@@ -31,26 +31,45 @@ BEGIN
     CASE noun
         WHEN 'contact' THEN
             RETURN QUERY
-            SELECT r.contact_id, to_jsonb(r) - hidden || jsonb_build_object('company_name', c.name)
-            FROM crm.contact r
-            LEFT JOIN crm.company c ON c.org_id = r.org_id AND c.company_id = r.company_id
-            WHERE r.org_id = saleshub.org_id() AND r.contact_id = ANY (ids)
-                AND r.deleted_at IS NULL;
+            SELECT d.id, to_jsonb(d) - hidden FROM (
+                SELECT r.contact_id AS id, r.first_name, r.last_name, r.email, r.phone, r.title,
+                       r.company_id, r.custom, c.name AS company_name
+                FROM crm.contact r
+                LEFT JOIN crm.company c ON c.org_id = r.org_id AND c.company_id = r.company_id
+                WHERE r.org_id = saleshub.org_id() AND r.contact_id = ANY (ids)
+                    AND r.deleted_at IS NULL) d;
         WHEN 'company' THEN
             RETURN QUERY
-            SELECT r.company_id, to_jsonb(r) - hidden FROM crm.company r
-            WHERE r.org_id = saleshub.org_id() AND r.company_id = ANY (ids)
-                AND r.deleted_at IS NULL;
+            SELECT d.id, to_jsonb(d) - hidden FROM (
+                SELECT r.company_id AS id, r.name, r.domain, r.phone, r.website, r.industry,
+                       r.employees, r.city, r.country, r.custom
+                FROM crm.company r
+                WHERE r.org_id = saleshub.org_id() AND r.company_id = ANY (ids)
+                    AND r.deleted_at IS NULL) d;
         ELSE
             RETURN QUERY
-            SELECT r.lead_id, to_jsonb(r) - hidden FROM crm.lead r
-            WHERE r.org_id = saleshub.org_id() AND r.lead_id = ANY (ids)
-                AND r.deleted_at IS NULL;
+            SELECT d.id, to_jsonb(d) - hidden FROM (
+                SELECT r.lead_id AS id, r.first_name, r.last_name, r.email, r.phone, r.title,
+                       r.company_name, r.website, r.industry, r.employees, r.city, r.country,
+                       r.source, r.custom
+                FROM crm.lead r
+                WHERE r.org_id = saleshub.org_id() AND r.lead_id = ANY (ids)
+                    AND r.deleted_at IS NULL) d;
     END CASE;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.duplicate_docs(text, uuid[]) IS
     'Live records as they are compared, by the fields that the member sees.';
+
+CREATE FUNCTION saleshub.match_columns(noun text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE noun
+        WHEN 'contact' THEN '{first_name,last_name,email,phone,title,company_name,custom}'
+        WHEN 'company' THEN '{name,domain,phone,website,industry,employees,city,country,custom}'
+        ELSE '{first_name,last_name,email,phone,title,company_name,website,industry,employees,city,country,source,custom}'
+        END::text[];
+COMMENT ON FUNCTION saleshub.match_columns(text) IS
+    'The fields by which records of a kind can be compared.';
 
 CREATE FUNCTION saleshub.duplicate_doc(noun text, id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -81,17 +100,18 @@ BEGIN
                              nullif(concat_ws(' ', other ->> 'first_name', other ->> 'last_name'),
                                     ''),
                              other ->> 'company_name', other ->> 'email'),
-            'email', other -> 'email', 'band', saleshub.match_band(score)) || e
+            'email', other -> 'email', 'band', saleshub.match_band(score::numeric)) || e
             ORDER BY score DESC, found.id), '[]')
         FROM (
-            SELECT d.id, d.doc AS other, x.e, (x.e ->> 'score')::numeric AS score
+            -- OFFSET: computed once, not for every mention
+            SELECT d.id, d.doc AS other, s.score
             FROM saleshub.duplicate_docs(noun, ids) d,
-                 -- OFFSET: explained once, not for every mention
-                 LATERAL (SELECT saleshub.match_explain(rules, rec, d.doc) AS e OFFSET 0) x
-            WHERE (x.e ->> 'score')::numeric >= least_score
-            ORDER BY score DESC, d.id
+                 LATERAL (SELECT saleshub.match_score(rules, rec, d.doc) AS score OFFSET 0) s
+            WHERE s.score >= least_score
+            ORDER BY s.score DESC, d.id
             LIMIT most
-        ) found
+        ) found,
+        LATERAL (SELECT saleshub.match_explain(rules, rec, other) AS e OFFSET 0) x
     );
 END;
 $$;
@@ -156,8 +176,15 @@ BEGIN
     END IF;
     rules := saleshub.match_rules(NEW.org_id, noun);
     rec := to_jsonb(NEW);
+    IF rec ->> 'company_id' IS NOT NULL THEN
+        rec := rec || jsonb_build_object('company_name', (
+            SELECT c.name FROM crm.company c
+            WHERE c.org_id = NEW.org_id AND c.company_id = (rec ->> 'company_id')::uuid));
+    END IF;
     PERFORM saleshub.match_lock(noun, rec, rules, NEW.org_id);
-    candidates := saleshub.duplicate_find(noun, rec, NULL, rules, 21, 10);
+    candidates := saleshub.duplicate_find(noun, rec, NULL, rules, 13, 10);
+    PERFORM set_config('saleshub.duplicates_found', candidates::text, true);
+    candidates := jsonb_path_query_array(candidates, '$[*] ? (@.band == "block")');
     IF candidates <> '[]' THEN
         PERFORM saleshub.raise(
             'SH409', format('a %s like this one exists: %s', noun,
@@ -205,8 +232,14 @@ DECLARE
     candidates jsonb := '[]';
     id uuid := (doc ->> 'id')::uuid;
     org uuid := saleshub.org_id();
+    policy text := CASE WHEN noun IN ('contact', 'company', 'lead')
+                        THEN saleshub.duplicate_policy(org) ELSE 'allow' END;
 BEGIN
-    IF noun IN ('contact', 'company', 'lead') AND saleshub.duplicate_policy(org) <> 'allow' THEN
+    IF policy = 'block' THEN
+        -- Found before the insert.
+        candidates := jsonb_path_query_array(coalesce(nullif(
+            current_setting('saleshub.duplicates_found', true), ''), '[]')::jsonb, '$[0 to 4]');
+    ELSIF policy = 'warn' THEN
         candidates := saleshub.duplicate_find(noun, saleshub.duplicate_doc(noun, id), id,
                                               saleshub.match_rules(org, noun), 13, 5);
     END IF;

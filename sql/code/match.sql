@@ -20,15 +20,30 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_match_domain
 COMMENT ON FUNCTION saleshub.match_domain(text) IS
     'The registrable part of a domain; NULL for one that hands out addresses to everybody';
 
+CREATE FUNCTION saleshub.domain_unicode(domain text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_domain_unicode_sql';
+COMMENT ON FUNCTION saleshub.domain_unicode(text) IS
+    'A domain in lower case, its labels in punycode (xn--) decoded';
+
+CREATE FUNCTION saleshub.domain_forms(name text) RETURNS text[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_domain_forms';
+COMMENT ON FUNCTION saleshub.domain_forms(text) IS
+    'A domain or an address as it is written, and in the other ways to write it: in Unicode, in punycode';
+
 CREATE FUNCTION saleshub.match_explain(rules jsonb, a jsonb, b jsonb) RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_match_explain';
 COMMENT ON FUNCTION saleshub.match_explain(jsonb, jsonb, jsonb) IS
     'How much two records look like one by the rules [{field, kind, same, close, differ}]: {"score", "fields": [{field, level, weight}]}; the weights add up to the score';
 
+CREATE FUNCTION saleshub.match_score(rules jsonb, a jsonb, b jsonb) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_match_score';
+COMMENT ON FUNCTION saleshub.match_score(jsonb, jsonb, jsonb) IS
+    'The score alone of saleshub.match_explain';
+
 CREATE FUNCTION saleshub.match_keys(entity text, rec jsonb, rules jsonb) RETURNS bigint[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_match_keys';
 COMMENT ON FUNCTION saleshub.match_keys(text, jsonb, jsonb) IS
-    'The hashed keys under which a record is found: e-mail, telephone, how the names sound, last name and initial with company, domain or number; a company by domain and name; and the rules'' own';
+    'The hashed keys under which a record is found: e-mail, telephone, how the names sound, last name and initial with company, domain or number; a company by domain, name, how it sounds and what a typing error leaves of it; and the rules'' own';
 
 CREATE FUNCTION saleshub.match_lock(entity text, rec jsonb, rules jsonb, org uuid) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_match_lock';
@@ -38,13 +53,13 @@ COMMENT ON FUNCTION saleshub.match_lock(text, jsonb, jsonb, uuid) IS
 CREATE FUNCTION saleshub.match_candidates(entity text, keys bigint[], self uuid) RETURNS uuid[]
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_match_candidates';
 COMMENT ON FUNCTION saleshub.match_candidates(text, bigint[], uuid) IS
-    'Live records that share a key, as far as the caller may see them, at most 60 a key; NULL for none';
+    'Live records that share keys, as far as the caller may see them, at most 60, those that share rare keys first; NULL for none';
 
 CREATE FUNCTION saleshub.match_defaults(entity text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE entity
         WHEN 'company' THEN '[
-            {"field": "name", "kind": "company", "same": 13, "close": 6, "differ": -4},
+            {"field": "name", "kind": "company", "same": 13, "close": 8, "differ": -4},
             {"field": "domain", "kind": "domain", "same": 12, "differ": -2},
             {"field": "phone", "kind": "phone", "same": 8, "close": 5, "differ": -0.5},
             {"field": "city", "kind": "text", "same": 2, "close": 1, "differ": -1.5},

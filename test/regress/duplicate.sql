@@ -127,3 +127,46 @@ SELECT set_config('saleshub.member_role', 'rep', false);
 SET ROLE saleshub_user;
 SELECT crm.match_field_set('contact', 'custom.tax_id', 'code', 1);
 SELECT count(*) > 0 AS finds FROM pg_temp.found('contacts', :'ada');
+
+-- Internationalised domains: the same in Unicode and in punycode, whatever is no punycode as it is.
+SELECT d, saleshub.domain_unicode(lower(d)) AS unicode, saleshub.domain_forms(lower(d)) AS forms
+FROM unnest(ARRAY['xn--bcher-kva.example', 'BÜCHER.example', U&'bu\0308cher.example', 'mail.xn--wgv71a119e.jp', U&'\65E5\672C\8A9E\3002jp',
+                  'xn--', 'xn--a', 'xn--99999999999', 'xn--bücher-', 'xn--zckzah', 'plain.example', 'jo@xn--bcher-kva.example']) d;
+SELECT saleshub.match_email('Jo+x@xn--bcher-kva.example') = saleshub.match_email('jo@BÜCHER.example') AS email,
+       saleshub.match_domain('www.xn--bcher-kva.co.uk') = saleshub.match_domain('bücher.co.uk') AS domain;
+SELECT setseed(0.5) IS NOT NULL AS seeded;
+SELECT count(*) AS not_back FROM (
+    SELECT 'x' || string_agg(chr(192 + floor(random() * 2000)::int), '') || i AS label FROM generate_series(1, 500) i, generate_series(1, 1 + i % 9) GROUP BY i) s
+WHERE saleshub.domain_unicode((saleshub.domain_forms(lower(label)))[cardinality(saleshub.domain_forms(lower(label)))]) <> saleshub.domain_unicode(lower(label));
+-- The part that somebody registered, also where others hand out names.
+SELECT d, saleshub.match_domain(d) FROM unnest(ARRAY['a.b.plc.uk', 'shop.acme.myshopify.com', 'acme.github.io', 'github.io', 'a.acme.de.com', 'www.acme.go.jp', 'x.acme.gv.at', 'a.acme.gob.mx', 'deep.acme.com']) d;
+INSERT INTO crm.company (name, domain) VALUES ('Bücherwurm', 'bücher.example') RETURNING company_id AS worm \gset
+INSERT INTO crm.contact (last_name, email) VALUES ('Wurm', 'jo@bücher.example') RETURNING contact_id AS wurm \gset
+INSERT INTO crm.lead (last_name, email) VALUES ('Wurm', 'jo@xn--bcher-kva.example') RETURNING lead_id AS lead \gset
+SELECT r #>> '{company,id}' = :'worm' AS company, r #>> '{contact,id}' = :'wurm' AS contact FROM crm.lead_convert(:'lead', '{"deal": {"mode": "skip"}}') r;
+
+-- Short forms of names lead to each other, whichever of the two is there first; names that changed places, too.
+INSERT INTO crm.contact (first_name, last_name) VALUES ('Robert', 'Testperson') RETURNING contact_id AS robert \gset
+INSERT INTO crm.contact (first_name, last_name) VALUES ('Bob', 'Testperson') RETURNING contact_id AS bob \gset
+INSERT INTO crm.contact (first_name, last_name) VALUES ('Testperson', 'Robert') RETURNING contact_id AS swapped \gset
+SELECT 'robert' AS of, f.* FROM pg_temp.found('contact', :'robert') f UNION ALL SELECT 'bob', f.* FROM pg_temp.found('contact', :'bob') f ORDER BY 1, 2, 3;
+SELECT x.* FROM (VALUES ('Sepp', 'Josef'), ('Hans', 'Johannes'), ('Kate', 'Katharina'), ('Pepe', 'Jose'), ('Bill', 'Wilhelm'), ('Bob', 'Bill')) v (a, b),
+    pg_temp.explained(jsonb_build_object('first_name', v.a), jsonb_build_object('first_name', v.b)) x;
+-- No first name at all has no short forms.
+SELECT cardinality(saleshub.match_keys('contact', '{"first_name": "?", "last_name": "Testperson"}', '[]')) AS keys;
+
+-- A typing error in the name of a company, wherever it is.
+INSERT INTO crm.company (name, city) VALUES ('Quantum Machinery Solutions', 'Bonn'), ('Zephyrtelecom', 'Bonn');
+SELECT n, (SELECT count(*) FROM crm.company c WHERE c.org_id = saleshub.org_id()
+              AND c.company_id = ANY (saleshub.match_candidates('company', saleshub.match_keys('company', jsonb_build_object('name', n), '[]'), NULL))) AS found,
+    saleshub.match_band(saleshub.match_score(saleshub.match_defaults('company'), jsonb_build_object('name', n),
+        jsonb_build_object('name', CASE WHEN n ~ 'Z|R' THEN 'Zephyrtelecom' ELSE 'Quantum Machinery Solutions' END))::numeric) AS band
+FROM unnest(ARRAY['Quantum Machinery Solutons', 'Qantum Machinery Solutions GmbH', 'Quantum Nachinery Solutions', 'Zephyrtelecmo', 'Zephyrtelec', 'Rephyrtelecom']) n;
+
+-- Common names: no more than 60 are compared, who shares a rare key is among them.
+SET saleshub.duplicates = 'allow';
+INSERT INTO crm.contact (first_name, last_name, phone) SELECT 'Common', 'Person', '+49 40 5550000' FROM generate_series(1, 250);
+INSERT INTO crm.contact (first_name, last_name, phone, email) VALUES ('Common', 'Person', '+49 40 5550000', 'rare@common.example');
+SELECT cardinality(c) AS compared, (SELECT contact_id FROM crm.contact WHERE email = 'rare@common.example') = ANY (c) AS rare
+FROM saleshub.match_candidates('contact', saleshub.match_keys('contact',
+    '{"first_name": "Common", "last_name": "Person", "phone": "+49405550000", "email": "rare@common.example"}', '[]'), NULL) c;
