@@ -11,10 +11,10 @@ enum
 	MAX_VALUES = 1000 /* of one comma list */
 };
 
-struct reading
+struct args
 {
 	struct request *request;
-	const struct route_match *match;
+	const struct route *route;
 	const char **values;
 	json_t *errors;	 /* of all parts */
 	json_t *filters; /* [{field, op, value}] */
@@ -22,12 +22,11 @@ struct reading
 };
 
 static void
-parameter_fault(struct reading *reading, const char *parameter, const char *code,
-				const char *detail)
+parameter_fault(struct args *args, const char *parameter, const char *code, const char *detail)
 {
-	http_fault_add(reading->errors,
+	http_fault_add(args->errors,
 				   &(struct http_fault){ .parameter = parameter, .code = code, .detail = detail });
-	reading->bad_parameter = true;
+	args->bad_parameter = true;
 }
 
 static const struct route_arg *
@@ -47,12 +46,11 @@ arg_of(const struct route *route, enum route_source source, const char *wire, in
 /* --- one value --- */
 
 static bool
-check_text(struct reading *reading, const struct schema *schema, const char *value,
-		   const char *parameter)
+check_text(struct args *args, const struct schema *schema, const char *value, const char *parameter)
 {
-	bool ok = schema_check_text(schema, value, strlen(value), parameter, reading->errors);
+	bool ok = schema_check_text(schema, value, strlen(value), parameter, args->errors);
 
-	reading->bad_parameter |= !ok;
+	args->bad_parameter |= !ok;
 	return ok;
 }
 
@@ -72,9 +70,9 @@ add_element(struct text *array, const char *base, size_t len)
 
 /* "a,b" to {"a","b"}; an array given before goes on. */
 static void
-read_list(struct reading *reading, const struct route_arg *arg, int index, char *value)
+read_list(struct args *args, const struct route_arg *arg, int index, char *value)
 {
-	const char *before = reading->values[index];
+	const char *before = args->values[index];
 	struct text array = { 0 };
 	int n = 0;
 
@@ -90,33 +88,53 @@ read_list(struct reading *reading, const struct route_arg *arg, int index, char 
 			*comma = '\0';
 		if (n == MAX_VALUES)
 		{
-			parameter_fault(reading, arg->wire, "too_many", "has too many values");
+			parameter_fault(args, arg->wire, "too_many", "has too many values");
 			break;
 		}
-		if (*p != '\0' && check_text(reading, schema_items(arg->schema), p, arg->wire))
+		if (*p != '\0' && check_text(args, schema_items(arg->schema), p, arg->wire))
 			add_element(&array, p, strlen(p));
 		p = comma ? comma + 1 : NULL;
 	}
 	text_puts(&array, "}");
-	reading->values[index] = http_copy(reading->request, array.base, array.len);
+	args->values[index] = http_copy(args->request, array.base, array.len);
 	text_free(&array);
 }
 
 static void
-read_value(struct reading *reading, const struct route_arg *arg, int index, char *value)
+check_json(struct args *args, const struct route_arg *arg, const char *value)
+{
+	json_t *parsed = json_loads(value, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+	struct text pointer = { 0 };
+
+	if (!parsed)
+	{
+		parameter_fault(args, arg->wire, "invalid_json", "is not valid JSON");
+		return;
+	}
+	text_printf(&pointer, "/%s", arg->wire);
+	schema_check(arg->schema, parsed, pointer.base, args->errors);
+	text_free(&pointer);
+	json_decref(parsed);
+}
+
+static void
+read_value(struct args *args, const struct route_arg *arg, int index, char *value)
 {
 	if (schema_items(arg->schema))
 	{
-		read_list(reading, arg, index, value);
+		read_list(args, arg, index, value);
 		return;
 	}
-	if (reading->values[index])
+	if (args->values[index])
 	{
-		parameter_fault(reading, arg->wire, "duplicate", "is given more than once");
+		parameter_fault(args, arg->wire, "duplicate", "is given more than once");
 		return;
 	}
-	reading->values[index] = value;
-	check_text(reading, arg->schema, value, arg->wire);
+	args->values[index] = value;
+	if (strcmp(arg->type, "jsonb") == 0)
+		check_json(args, arg, value);
+	else
+		check_text(args, arg->schema, value, arg->wire);
 }
 
 /* --- filters --- */
@@ -135,12 +153,11 @@ is_operator(const char *op)
 
 /* The text as JSON: a number or boolean where the field is one. The check came before. */
 static json_t *
-filter_value(struct reading *reading, const struct schema *schema, char *value,
-			 const char *parameter)
+filter_value(struct args *args, const struct schema *schema, char *value, const char *parameter)
 {
 	json_t *parsed;
 
-	if (!check_text(reading, schema, value, parameter))
+	if (!check_text(args, schema, value, parameter))
 		return NULL;
 	if (schema_takes_text(schema))
 		return json_string(value);
@@ -149,11 +166,11 @@ filter_value(struct reading *reading, const struct schema *schema, char *value,
 }
 
 static void
-read_filter(struct reading *reading, const struct schema *field, const char *name, const char *op,
+read_filter(struct args *args, const struct schema *field, const char *name, const char *op,
 			char *value, const char *parameter)
 {
 	bool list = strcmp(op, "in") == 0 || strcmp(op, "not_in") == 0;
-	json_t *parsed = list ? json_array() : filter_value(reading, field, value, parameter);
+	json_t *parsed = list ? json_array() : filter_value(args, field, value, parameter);
 	json_t *filter;
 
 	for (char *p = value; list && p;)
@@ -163,7 +180,7 @@ read_filter(struct reading *reading, const struct schema *field, const char *nam
 
 		if (comma)
 			*comma = '\0';
-		one = filter_value(reading, field, p, parameter);
+		one = filter_value(args, field, p, parameter);
 		if (one)
 			json_array_append_new(parsed, one);
 		p = comma ? comma + 1 : NULL;
@@ -174,14 +191,14 @@ read_filter(struct reading *reading, const struct schema *field, const char *nam
 	json_object_set_new(filter, "field", json_string(name));
 	json_object_set_new(filter, "op", json_string(op));
 	json_object_set_new(filter, "value", parsed);
-	json_array_append_new(reading->filters, filter);
+	json_array_append_new(args->filters, filter);
 }
 
 /* "score[gte]" or "status"; false: the route has no such field. */
 static bool
-read_filter_pair(struct reading *reading, const struct route_arg *arg, char *name, char *value)
+read_filter_pair(struct args *args, const struct route_arg *arg, char *name, char *value)
 {
-	char *parameter = http_copy(reading->request, name, strlen(name));
+	char *parameter = http_copy(args->request, name, strlen(name));
 	char *open = strchr(name, '[');
 	size_t len = strlen(name);
 	const char *op = strchr(value, ',') ? "in" : "eq";
@@ -197,42 +214,44 @@ read_filter_pair(struct reading *reading, const struct route_arg *arg, char *nam
 	if (!field)
 		return false;
 	if (!is_operator(op) || !schema_lists(field, "ops", op))
-		parameter_fault(reading,
+		parameter_fault(args,
 						parameter,
 						"unknown_operator",
 						"must be eq, ne, lt, lte, gt, gte, in, not_in, contains or starts_with,"
 						" as the field allows");
 	else
-		read_filter(reading, field, name, op, value, parameter);
+		read_filter(args, field, name, op, value, parameter);
 	return true;
 }
 
 /* --- the parts of a request --- */
 
 static void
-read_pair(struct reading *reading, char *name, char *value)
+read_pair(struct args *args, char *name, char *value)
 {
-	const struct route *route = reading->match->route;
+	const struct route *route = args->route;
 	int index;
 	const struct route_arg *arg = arg_of(route, ROUTE_QUERY, name, &index);
 	char *parameter;
 
+	if (!arg)
+		arg = arg_of(route, ROUTE_UPLOAD, name, &index);
 	if (arg)
 	{
-		read_value(reading, arg, index, value);
+		read_value(args, arg, index, value);
 		return;
 	}
-	parameter = http_copy(reading->request, name, strlen(name));
+	parameter = http_copy(args->request, name, strlen(name));
 	arg = arg_of(route, ROUTE_FILTERS, NULL, &index);
-	if (!arg || !read_filter_pair(reading, arg, name, value))
-		parameter_fault(reading, parameter, "unknown_parameter", "is not known here");
+	if (!arg || !read_filter_pair(args, arg, name, value))
+		parameter_fault(args, parameter, "unknown_parameter", "is not known here");
 }
 
 static void
-read_query(struct reading *reading)
+read_query(struct args *args)
 {
-	h2o_iovec_t query = http_query_string(reading->request);
-	char *buffer = http_alloc(reading->request, query.len + MAX_PAIRS * 2 + 2);
+	h2o_iovec_t query = http_query_string(args->request);
+	char *buffer = http_alloc(args->request, query.len + MAX_PAIRS * 2 + 2);
 	const char *end = query.base + query.len;
 	int pairs = 0;
 
@@ -252,7 +271,7 @@ read_query(struct reading *reading)
 			equals = stop;
 		if (stop > p && ++pairs > MAX_PAIRS)
 		{
-			parameter_fault(reading, "", "too_many", "there are too many parameters");
+			parameter_fault(args, "", "too_many", "there are too many parameters");
 			return;
 		}
 		if (stop > p)
@@ -267,10 +286,10 @@ read_query(struct reading *reading)
 			value[value_len] = '\0';
 			buffer = value + value_len + 1;
 			if (ok)
-				read_pair(reading, name, value);
+				read_pair(args, name, value);
 			else
-				parameter_fault(reading,
-								http_copy(reading->request, p, (size_t) (equals - p)),
+				parameter_fault(args,
+								http_copy(args->request, p, (size_t) (equals - p)),
 								"invalid_encoding",
 								"is not well encoded");
 		}
@@ -279,18 +298,16 @@ read_query(struct reading *reading)
 }
 
 static void
-read_paths(struct reading *reading)
+read_paths(struct args *args, const struct route_match *match)
 {
-	const struct route *route = reading->match->route;
-
-	for (int i = 0; i < route->nargs; i++)
+	for (int i = 0; i < args->route->nargs; i++)
 	{
-		const struct route_arg *arg = &route->args[i];
+		const struct route_arg *arg = &args->route->args[i];
 
 		if (arg->source != ROUTE_PATH)
 			continue;
-		reading->values[i] = reading->match->captures[arg->capture];
-		check_text(reading, arg->schema, reading->values[i], arg->wire);
+		args->values[i] = match->captures[arg->capture];
+		check_text(args, arg->schema, args->values[i], arg->wire);
 	}
 }
 
@@ -305,9 +322,9 @@ bare_tag(struct request *request, h2o_iovec_t tag)
 }
 
 static void
-read_headers(struct reading *reading)
+read_headers(struct args *args)
 {
-	const struct route *route = reading->match->route;
+	const struct route *route = args->route;
 
 	for (int i = 0; i < route->nargs; i++)
 	{
@@ -315,38 +332,38 @@ read_headers(struct reading *reading)
 
 		if (arg->source == ROUTE_HEADER)
 		{
-			h2o_iovec_t value = http_request_header(reading->request, arg->wire);
+			h2o_iovec_t value = http_request_header(args->request, arg->wire);
 
 			if (value.len > 0 && text_is_utf8(value.base, value.len))
-				reading->values[i] = bare_tag(reading->request, value);
+				args->values[i] = bare_tag(args->request, value);
 		}
 		else if (arg->source == ROUTE_PREFER)
 		{
-			h2o_iovec_t prefer = http_request_header(reading->request, "prefer");
+			h2o_iovec_t prefer = http_request_header(args->request, "prefer");
 
 			if (prefer.len > 0 && memmem(prefer.base, prefer.len, arg->wire, strlen(arg->wire)))
-				reading->values[i] = "true";
+				args->values[i] = "true";
 		}
 	}
 }
 
 static void
-check_body(struct reading *reading, const struct route_arg *arg, const json_t *body)
+check_body(struct args *args, const struct route_arg *arg, const json_t *body)
 {
 	if (schema_is_open(arg->schema) && !json_is_object(body))
-		http_fault_add(reading->errors,
+		http_fault_add(args->errors,
 					   &(struct http_fault){
 						   .pointer = "", .code = "invalid_type", .detail = "must be object" });
 	else
-		schema_check(arg->schema, body, "", reading->errors);
+		schema_check(arg->schema, body, "", args->errors);
 }
 
 /* False: answered already. */
 static bool
-read_body(struct reading *reading)
+read_body(struct args *args)
 {
-	const struct route *route = reading->match->route;
-	h2o_iovec_t entity = reading->request->h2o->entity;
+	const struct route *route = args->route;
+	h2o_iovec_t entity = args->request->h2o->entity;
 	const char *types = strcmp(route->method, "PATCH") == 0 ?
 							"application/json,application/merge-patch+json" :
 							"application/json";
@@ -358,17 +375,17 @@ read_body(struct reading *reading)
 		return true;
 	if (entity.len == 0)
 	{
-		http_fault_add(reading->errors,
+		http_fault_add(args->errors,
 					   &(struct http_fault){
 						   .pointer = "", .code = "required", .detail = "a body is required" });
 		return true;
 	}
-	body = http_json_value(reading->request, route->max_body, types);
+	body = http_json_value(args->request, route->max_body, types);
 	if (!body)
 		return false;
-	check_body(reading, arg, body);
+	check_body(args, arg, body);
 	json_decref(body);
-	reading->values[index] = http_copy(reading->request, entity.base, entity.len);
+	args->values[index] = http_copy(args->request, entity.base, entity.len);
 	return true;
 }
 
@@ -392,80 +409,129 @@ compare_filters(const void *a, const void *b)
 
 /* In a fixed order, so that requests that mean the same have the same cache key. */
 static void
-finish_filters(struct reading *reading)
+finish_filters(struct args *args)
 {
-	size_t n = json_array_size(reading->filters);
+	size_t n = json_array_size(args->filters);
 	int index;
 	json_t **sorted;
 	json_t *array;
 	char *text;
 
-	if (!arg_of(reading->match->route, ROUTE_FILTERS, NULL, &index) || n == 0)
+	if (!arg_of(args->route, ROUTE_FILTERS, NULL, &index) || n == 0)
 		return;
-	sorted = http_alloc(reading->request, n * sizeof *sorted);
+	sorted = http_alloc(args->request, n * sizeof *sorted);
 	for (size_t i = 0; i < n; i++)
-		sorted[i] = json_array_get(reading->filters, i);
+		sorted[i] = json_array_get(args->filters, i);
 	qsort(sorted, n, sizeof *sorted, compare_filters);
 	array = json_array();
 	for (size_t i = 0; i < n; i++)
 		json_array_append(array, sorted[i]);
 	text = json_dumps(array, JSON_COMPACT | JSON_SORT_KEYS);
-	reading->values[index] = http_copy(reading->request, text, strlen(text));
+	args->values[index] = http_copy(args->request, text, strlen(text));
 	free(text);
 	json_decref(array);
 }
 
 static void
-check_required(struct reading *reading)
+check_required(struct args *args)
 {
-	const struct route *route = reading->match->route;
+	const struct route *route = args->route;
 
 	for (int i = 0; i < route->nargs; i++)
 	{
 		const struct route_arg *arg = &route->args[i];
 
-		if (reading->values[i] || !arg->required)
+		if (args->values[i] || !arg->required)
 			continue;
 		if (arg->source == ROUTE_QUERY)
-			parameter_fault(reading, arg->wire, "required", "is required");
+			parameter_fault(args, arg->wire, "required", "is required");
+		else if (arg->source == ROUTE_UPLOAD)
+			http_fault_add(args->errors,
+						   &(struct http_fault){ .pointer = "",
+												 .code = "required",
+												 .detail = "a file is required as the body" });
 		else if (arg->source == ROUTE_FILTERS)
-			reading->values[i] = "[]";
+			args->values[i] = "[]";
 		else if (arg->source == ROUTE_PREFER)
-			reading->values[i] = "false";
+			args->values[i] = "false";
 	}
+}
+
+struct args *
+args_open(struct request *request, const struct route_match *match, const char **values)
+{
+	struct args *args = http_alloc(request, sizeof *args);
+
+	args->request = request;
+	args->route = match->route;
+	args->values = values;
+	args->errors = json_array();
+	args->filters = json_array();
+	read_paths(args, match);
+	read_query(args);
+	read_headers(args);
+	return args;
+}
+
+void
+args_part(struct args *args, char *name, char *value)
+{
+	read_pair(args, name, value);
+}
+
+bool
+args_faulty(const struct args *args)
+{
+	return json_array_size(args->errors) > 0;
+}
+
+void
+args_drop(struct args *args)
+{
+	json_decref(args->filters);
+	json_decref(args->errors);
+	args->filters = args->errors = NULL;
+}
+
+bool
+args_close(struct args *args)
+{
+	json_t *errors = json_incref(args->errors);
+	bool bad_parameter;
+
+	finish_filters(args);
+	check_required(args);
+	bad_parameter = args->bad_parameter;
+	args_drop(args);
+	if (json_array_size(errors) == 0)
+	{
+		json_decref(errors);
+		return true;
+	}
+	if (bad_parameter)
+		http_problem(args->request,
+					 400,
+					 "invalid_parameter",
+					 "The request has parameters that cannot be used.",
+					 errors,
+					 NULL);
+	else
+		http_problem(args->request,
+					 422,
+					 "invalid_body",
+					 "The body has values that cannot be used.",
+					 errors,
+					 NULL);
+	return false;
 }
 
 bool
 args_read(struct request *request, const struct route_match *match, const char **values)
 {
-	struct reading reading = { request, match, values, json_array(), json_array(), false };
-	bool answered;
+	struct args *args = args_open(request, match, values);
 
-	read_paths(&reading);
-	read_query(&reading);
-	read_headers(&reading);
-	answered = !read_body(&reading);
-	finish_filters(&reading);
-	check_required(&reading);
-	json_decref(reading.filters);
-	if (answered || json_array_size(reading.errors) == 0)
-	{
-		json_decref(reading.errors);
-		return !answered;
-	}
-	if (reading.bad_parameter)
-		http_problem(request,
-					 400,
-					 "invalid_parameter",
-					 "The request has parameters that cannot be used.",
-					 reading.errors,
-					 NULL);
-	else
-		http_problem(request,
-					 422,
-					 "invalid_body",
-					 "The body has values that cannot be used.",
-					 reading.errors,
-					 NULL);
+	if (read_body(args))
+		return args_close(args);
+	args_drop(args);
 	return false;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "answer.h"
 #include "args.h"
 #include "bearer.h"
 #include "cache.h"
@@ -15,35 +16,11 @@
 #include "sqlstate.h"
 #include "stamp.h"
 #include "text.h"
+#include "upload.h"
 
 enum
 {
 	STEP_CTX
-};
-
-/* Columns of saleshub.ctx() and saleshub.finish(). */
-enum
-{
-	CTX_BOOT,
-	CTX_ASOF,
-	CTX_ROUTE_EPOCH,
-	CTX_SESSION_SLOT,
-	CTX_MEMBER_SLOT,
-};
-enum
-{
-	FINISH_STATUS,
-	FINISH_ETAG,
-	FINISH_LOCATION,
-	FINISH_HEADERS,
-	FINISH_SLOTS,
-	FINISH_CACHEABLE,
-	FINISH_GSEQ,
-};
-
-enum
-{
-	CTX_PARAMS = 6
 };
 
 /* One request to a routed function; in the request's memory. */
@@ -53,8 +30,7 @@ struct call
 	struct route_table *table;
 	const struct route *route;
 	const char **values;
-	const char *ctx[CTX_PARAMS];
-	char timeout[16];
+	struct answer_context context;
 	struct pool_query query;
 	int step_call, step_finish;
 	struct once once;
@@ -111,91 +87,6 @@ finish_call(struct call *call)
 	http_release(request);
 }
 
-static void
-privacy_headers(const struct call *call)
-{
-	if (call->route->read_only)
-		http_header(call->request, "cache-control", "private, no-cache");
-	http_header(call->request, "vary", "Authorization, Origin");
-}
-
-void
-call_headers(struct request *request, json_t *headers)
-{
-	const char *name;
-	json_t *value;
-
-	json_object_foreach(
-		headers,
-		name,
-		value) if (json_is_string(value) && name[0] != '\0' &&
-				   strspn(name,
-						  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") ==
-					   strlen(name)) http_header(request, name, json_string_value(value));
-}
-
-/* Hash of a body as a weak tag. */
-static void
-hash_tag(const char *body, size_t len, char out[33])
-{
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-
-	SHA256((const unsigned char *) body, len, digest);
-	text_hex(digest, 16, out);
-}
-
-/* Sends a body that came from the database or the cache. */
-static void
-send_body(const struct call *call, int status, const char *etag, const char *gseq, const char *body,
-		  size_t len)
-{
-	struct request *request = call->request;
-	char tag[33];
-
-	privacy_headers(call);
-	if (gseq)
-		http_header(request, "x-saleshub-seq", gseq);
-	if (etag)
-		http_reply_etag(request, status, etag, false, body, len);
-	else if (call->route->read_only && status == 200)
-	{
-		hash_tag(body, len, tag);
-		http_reply_etag(request, status, tag, true, body, len);
-	}
-	else
-		http_reply(request, status, NULL, body, len);
-}
-
-static const char *
-text_of(const struct call *call, struct pool_value value)
-{
-	return value.base ? http_copy(call->request, value.base, value.len) : NULL;
-}
-
-/* The reply is given and what it owns let go. */
-static void
-answer(struct call *call, struct reply *reply)
-{
-	struct request *request = call->request;
-	int status = reply->status != 0 ? reply->status : call->route->success;
-
-	if (!reply->body && status != 204)
-		http_problem(request, 404, "not_found", "There is no such record.", NULL, NULL);
-	else
-	{
-		if (reply->location)
-			http_header(request, "location", reply->location);
-		call_headers(request, reply->headers);
-		send_body(call,
-				  status,
-				  reply->etag,
-				  reply->gseq,
-				  reply->body,
-				  status == 204 ? 0 : reply->body_len);
-	}
-	json_decref(reply->headers);
-}
-
 static struct pool_value
 finish_value(const struct call *call, const struct pool_result *result, int column)
 {
@@ -206,63 +97,13 @@ static void
 answer_result(struct call *call, const struct pool_result *result)
 {
 	struct pool_value body = pool_value(result, call->step_call, 0, 0);
-	struct pool_value status = finish_value(call, result, FINISH_STATUS);
-	struct pool_value headers = finish_value(call, result, FINISH_HEADERS);
-	struct reply reply = {
-		.status = status.base ? (int) strtol(status.base, NULL, 10) : 0,
-		.etag = text_of(call, finish_value(call, result, FINISH_ETAG)),
-		.location = text_of(call, finish_value(call, result, FINISH_LOCATION)),
-		.gseq = text_of(call, finish_value(call, result, FINISH_GSEQ)),
-		.headers = headers.base ? json_loadb(headers.base, headers.len, 0, NULL) : NULL,
-		.body = body.base,
-		.body_len = body.len,
-	};
+	struct reply reply = { .body = body.base, .body_len = body.len };
 
-	answer(call, &reply);
-}
-
-static void
-answer_error(struct call *call, const struct pool_result *result)
-{
-	struct reply reply = { 0 };
-
-	call->request->cache_status = NULL;
-	if (call->once.key && once_replay(call->request, result, &reply))
-	{
-		http_header(call->request, "idempotency-replayed", "true");
-		answer(call, &reply);
-	}
-	else
-		http_query_problem(call->request, result);
+	answer_finish(call->request, result, call->step_finish, &reply);
+	answer_send(call->request, call->route, &reply);
 }
 
 /* --- the cache --- */
-
-static int64_t
-integer_of(struct pool_value value)
-{
-	int64_t integer = 0;
-
-	return value.base && text_integer(value.base, value.len, &integer) ? integer : 0;
-}
-
-/* Remembers what ctx() said of the session and of the routes. */
-static void
-note_context(const struct call *call, const struct pool_result *result)
-{
-	struct cache_session session = { .known = true };
-
-	if (pool_rows(result, STEP_CTX) != 1)
-		return;
-	route_seen_epoch(integer_of(pool_value(result, STEP_CTX, 0, CTX_ROUTE_EPOCH)));
-	if (!call->request->session)
-		return;
-	session.stamp.boot = integer_of(pool_value(result, STEP_CTX, 0, CTX_BOOT));
-	session.stamp.asof = integer_of(pool_value(result, STEP_CTX, 0, CTX_ASOF));
-	session.slots[0] = (uint32_t) integer_of(pool_value(result, STEP_CTX, 0, CTX_SESSION_SLOT));
-	session.slots[1] = (uint32_t) integer_of(pool_value(result, STEP_CTX, 0, CTX_MEMBER_SLOT));
-	stamp_note(call->request->session, &session);
-}
 
 /* The slots of finish() in text form: \x and eight digits each, network order. */
 static bool
@@ -299,10 +140,10 @@ store(const struct call *call, const struct pool_result *result)
 		finish_value(call, result, FINISH_LOCATION).base ||
 		!read_slots(finish_value(call, result, FINISH_SLOTS), slots, &entry.nslots))
 		return false;
-	entry.stamp.boot = integer_of(pool_value(result, STEP_CTX, 0, CTX_BOOT));
-	entry.stamp.asof = integer_of(pool_value(result, STEP_CTX, 0, CTX_ASOF));
-	entry.etag = text_of(call, finish_value(call, result, FINISH_ETAG));
-	entry.gseq = text_of(call, finish_value(call, result, FINISH_GSEQ));
+	entry.stamp.boot = answer_integer(pool_value(result, STEP_CTX, 0, CTX_BOOT));
+	entry.stamp.asof = answer_integer(pool_value(result, STEP_CTX, 0, CTX_ASOF));
+	entry.etag = answer_text(call->request, finish_value(call, result, FINISH_ETAG));
+	entry.gseq = answer_text(call->request, finish_value(call, result, FINISH_GSEQ));
 	entry.body = body.base;
 	entry.body_len = body.len;
 	if (entry.stamp.boot == 0)
@@ -356,12 +197,12 @@ on_answer(struct pool_query *query, const struct pool_result *result)
 
 	metric_request_query(call->route->metric, text_clock_us() - call->sent_us);
 	if (result->ok)
-		note_context(call, result);
+		answer_note_context(call->request, result, STEP_CTX);
 	settle_cache(call, result);
 	if (result->ok)
 		answer_result(call, result);
 	else
-		answer_error(call, result);
+		answer_error(call->request, call->route, &call->once, result);
 	finish_call(call);
 }
 
@@ -379,33 +220,15 @@ add_step(struct pool_query *query, const char *name, const char *sql, int nparam
 }
 
 static void
-fill_context(struct call *call)
-{
-	const struct route *route = call->route;
-
-	snprintf(call->timeout, sizeof call->timeout, "%u", route->timeout_ms);
-	call->ctx[0] = call->request->org;
-	call->ctx[1] = call->request->session;
-	call->ctx[2] = call->request->id;
-	call->ctx[3] = route->read_only ? "t" : "f";
-	call->ctx[4] = call->timeout;
-	call->ctx[5] = route->strict && self->cache ? "t" : "f";
-}
-
-static void
 ask_database(struct call *call)
 {
-	static const char ctx_sql[] = "SELECT * FROM saleshub.ctx($1::uuid, $2::uuid, $3::text, "
-								  "$4::boolean, $5::integer, $6::boolean)";
-	static const char begin_sql[] = "SELECT saleshub.idempotency_begin($1::text, $2::text)";
-	static const char finish_sql[] = "SELECT * FROM saleshub.finish()";
 	const struct route *route = call->route;
 	struct pool_query *query = &call->query;
 
-	fill_context(call);
-	add_step(query, "ctx", ctx_sql, CTX_PARAMS, call->ctx);
+	answer_context(&call->context, call->request, route, route->strict && self->cache);
+	add_step(query, "ctx", answer_ctx_sql, ANSWER_CTX_PARAMS, call->context.values);
 	if (call->once.key)
-		add_step(query, "begin", begin_sql, 2, call->once.values);
+		add_step(query, "begin", answer_begin_sql, 2, call->once.values);
 	call->step_call = query->nsteps;
 	if (call->once.key)
 	{
@@ -416,7 +239,7 @@ ask_database(struct call *call)
 	else
 		add_step(query, route->statement, route->sql, route->nargs, call->values);
 	call->step_finish = query->nsteps;
-	add_step(query, "finish", finish_sql, 0, NULL);
+	add_step(query, "finish", answer_finish_sql, 0, NULL);
 	query->lane = route->read_only ? POOL_READ : POOL_WRITE;
 	query->timeout_ms = route->timeout_ms;
 	/* with a key a second run finds what the first one did */
@@ -443,7 +266,13 @@ on_cache(void *data, enum cache_verdict verdict, const struct cache_entry *entry
 		return;
 	}
 	metric_hit_time(text_clock_us() - request->started);
-	send_body(call, entry->status, entry->etag, entry->gseq, entry->body, entry->body_len);
+	answer_body(request,
+				call->route,
+				entry->status,
+				entry->etag,
+				entry->gseq,
+				entry->body,
+				entry->body_len);
 	finish_call(call);
 }
 
@@ -488,6 +317,8 @@ call_run(struct request *request, const struct route_match *match)
 		route_release(match->table);
 		return;
 	}
+	if (route->upload >= 0 && upload_run(request, match))
+		return;
 	http_keep(request);
 	call = http_alloc(request, sizeof *call);
 	values = http_alloc(request, (size_t) (route->nargs + 1) * sizeof *values);
@@ -496,7 +327,7 @@ call_run(struct request *request, const struct route_match *match)
 	call->route = route;
 	call->values = values;
 	if (route->idempotent)
-		once_read(request, &call->once);
+		once_read(request, request->h2o->entity.base, request->h2o->entity.len, &call->once);
 	if (!args_read(request, match, values))
 		finish_call(call);
 	else if (route->stream)

@@ -12,5 +12,3 @@ void call_run(struct request *request, const struct route_match *match);
  * answered with 401.
  */
 bool call_authenticate(struct request *request);
-/* Adds the headers that a function asked for, an object of strings, to the answer. */
-void call_headers(struct request *request, json_t *headers);

@@ -23,6 +23,9 @@ struct config
 	int access_token_s;		/* life of an access token, seconds */
 	int refresh_token_s;	/* life of a session without use, seconds */
 	int max_body;			/* largest request body, bytes */
+	int max_upload;			/* largest request body of a route that takes a file, bytes */
+	const char *spool_dir;	/* folder of such bodies while they come */
+	int spool_limit_mb;		/* of all of them together */
 	int head_limit;			/* largest HTTP/1 request head, bytes */
 	int request_timeout_ms; /* head and body must have arrived */
 	int drain_s;			/* time for requests under way after SIGTERM */

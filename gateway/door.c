@@ -11,30 +11,30 @@
  */
 #define _GNU_SOURCE 1 /* RTLD_NEXT */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "door.h"
-#include "door_scan.h"
+#include "door_answer.h"
+#include "door_head.h"
 #include "loop.h"
-#include "metric.h"
-#include "sqlstate.h"
-#include "text.h"
 
 enum
 {
 	SWEEP_MS = 500,
 	LINGER_MS = 2000,
 	LINGER_BYTES = 16 << 20,
+	BODY_PIECE = 128 * 1024,
 	BODY_BYTES_PER_MS = 16, /* slower bodies run into the deadline */
 	ANSWER_BYTES_PER_S = 512
 };
@@ -55,11 +55,23 @@ struct door
 	uint64_t since;	  /* of the idle time, the head or the body, ms */
 	uint64_t drained; /* bytes thrown away while lingering */
 
+	/*
+	 * The body on disk of the message under way, or of the request that h2o has been given. While
+	 * it comes the input holds the head alone, of so many bytes, which h2o has not been told of.
+	 */
+	struct spool *spool;
+	size_t head;		/* 0: no body is on its way to the disk */
+	h2o_socket_t *body; /* reads it, as h2o's socket would read all that comes into memory */
+	char *held;			/* bytes after it, or from its head on while earlier messages are in work */
+	size_t held_len;
+	bool resuming;
+
 	bool sending; /* the client had not acknowledged everything at the last sweep */
 	uint64_t acked, acked_at;
 };
 
 static struct door_limits limits;
+static struct door_verdict (*judge_hook)(const char *head, size_t len, uint64_t length);
 
 static __thread struct door doors; /* the list's head; linked to itself when first used */
 static __thread struct timer sweep_timer;
@@ -73,6 +85,7 @@ static void (*read_start)(h2o_socket_t *sock, h2o_socket_cb cb);
 static void on_close(void *data);
 static void on_read(h2o_socket_t *sock, const char *err);
 static void on_turn_end(struct turn_end *work);
+static void resume(struct door *door);
 static void sweep(struct timer *timer);
 
 void
@@ -91,11 +104,18 @@ door_configure(h2o_globalconf_t *global)
 		.target = config.head_limit / 2 < 8192 ? config.head_limit / 2 : 8192,
 		.headers = 100, /* as many as h2o takes */
 		.body = config.max_body,
+		.ask = judge_hook != NULL,
 	};
 	global->max_request_entity_size = (size_t) config.max_body + 1;
 	global->http1.upgrade_to_http2 = 0;
 	/* h2o counts idle time, head and body as one; the door's deadlines come first */
 	global->http1.req_timeout = (uint64_t) 24 * 3600 * 1000;
+}
+
+void door_on_body(struct door_verdict (*judge)(const char *head, size_t len, uint64_t length))
+{
+	judge_hook = judge;
+	limits.ask = true;
 }
 
 static struct door *
@@ -118,12 +138,32 @@ door_new(h2o_socket_t *sock, bool guard)
 }
 
 static void
+stop_body(struct door *door)
+{
+	if (!door->body)
+		return;
+	h2o_socket_read_stop(door->body);
+	h2o_socket_close(door->body);
+	door->body = NULL;
+}
+
+/* Is the client to send something? */
+static bool
+is_reading(const struct door *door)
+{
+	return door->body || h2o_socket_is_reading(door->sock);
+}
+
+static void
 door_free(struct door *door)
 {
 	if (cursor == door)
 		cursor = door->next;
 	door->prev->next = door->next;
 	door->next->prev = door->prev;
+	stop_body(door);
+	spool_free(door->spool);
+	free(door->held);
 	free(door);
 }
 
@@ -175,9 +215,9 @@ on_close(void *data)
 }
 
 static void
-end_later(struct door *door)
+act_later(bool *what)
 {
-	door->ending = true;
+	*what = true;
 	turn.run = on_turn_end;
 	loop_at_turn_end(&turn);
 }
@@ -204,60 +244,23 @@ h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
 	}
 	door->since = h2o_now(self->loop);
 	door->stream = false;
+	spool_free(door->spool);
+	door->spool = NULL;
+	if (door->held)
+	{
+		/* nothing is read before what is held was looked at; h2o first takes what it has */
+		if (sock->input->size == 0)
+			act_later(&door->resuming);
+		return;
+	}
 	if (sock->input->size == 0 &&
 		(door->scan.fault.status || door->scan.state >= DOOR_UPGRADE || draining))
 	{
 		/* not from here: h2o goes on to use the connection after this call */
-		end_later(door);
+		act_later(&door->ending);
 		return;
 	}
 	read_start(sock, on_read);
-}
-
-/* One attempt, straight to the kernel: nothing else is being written, and the client is at fault.
- */
-static void
-answer(struct door *door)
-{
-	const struct door_fault *fault = &door->scan.fault;
-	char id[37], date[40], body[512], head[512];
-	time_t now = time(NULL);
-	struct tm tm;
-	int body_len, head_len;
-	struct iovec parts[2];
-	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-
-	snprintf(body, sizeof body, "code=\"%s\"", fault->code);
-	metric_add(
-		metric_counter("saleshub_http_refused_total", body, "Requests refused for their framing."),
-		1);
-	text_uuid(id);
-	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
-	body_len =
-		snprintf(body,
-				 sizeof body,
-				 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\","
-				 "\"code\":\"%s\",\"request_id\":\"%s\"}",
-				 sqlstate_title(fault->status),
-				 fault->status,
-				 fault->detail,
-				 fault->code,
-				 id);
-	head_len = snprintf(head,
-						sizeof head,
-						"HTTP/1.1 %d %s\r\nDate: %s\r\nConnection: close\r\n"
-						"Content-Type: application/problem+json\r\nContent-Length: %d\r\n"
-						"X-Request-Id: %s\r\nCache-Control: no-store\r\n"
-						"X-Content-Type-Options: nosniff\r\n\r\n",
-						fault->status,
-						sqlstate_title(fault->status),
-						date,
-						body_len,
-						id);
-	parts[0] = (struct iovec){ head, head_len };
-	parts[1] = (struct iovec){ body, body_len };
-	if (sendmsg(h2o_socket_get_fd(door->sock), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		return; /* the client is gone or reads nothing: it is closed all the same */
 }
 
 static void
@@ -301,7 +304,7 @@ end(struct door *door)
 
 	if (door->scan.fault.status && !h2o_socket_is_writing(sock))
 	{
-		answer(door);
+		door_answer(h2o_socket_get_fd(sock), &door->scan.fault);
 		linger(door);
 	}
 	h2o_socket_read_stop(sock);
@@ -331,37 +334,228 @@ on_turn_end(struct turn_end *work)
 	{
 		if (door->ending)
 			end(door);
+		else if (door->resuming)
+			resume(door);
 	}
+}
+
+/* --- bodies on disk --- */
+
+/* Keeps bytes that came for later. */
+static void
+hold(struct door *door, const char *base, size_t len)
+{
+	if (len == 0)
+		return;
+	door->held = h2o_mem_alloc(len);
+	door->held_len = len;
+	memcpy(door->held, base, len);
+}
+
+static bool
+spool_body(void *data, const char *base, size_t len)
+{
+	static const struct door_fault faults[] = {
+		[SPOOL_CROWDED] = { 503, "too_many_uploads", "There is no room for more uploads now." },
+		[SPOOL_FULL] = { 507, "disk_full", "There is no room for the upload." },
+		[SPOOL_FAILED] = { 500, "internal", "The upload could not be kept." },
+	};
+	struct door *door = data;
+	enum spool_outcome outcome = spool_write(door->spool, base, len);
+
+	door->scan.fault = faults[outcome];
+	return outcome == SPOOL_OK;
+}
+
+/* The next bytes of the body go to disk; when they were the last, h2o gets the head. */
+static void
+take_body(struct door *door, const char *base, size_t len)
+{
+	h2o_socket_t *sock = door->sock;
+	size_t looked = door_scan(&door->scan, base, len);
+
+	if (door->scan.fault.status)
+	{
+		end(door);
+		return;
+	}
+	if (door->scan.pause != DOOR_OVER)
+		return;
+	hold(door, base + looked, len - looked);
+	sock->bytes_read = door->head;
+	door->head = 0;
+	stop_body(door);
+	door->inner(sock, NULL);
+}
+
+static void
+on_body(h2o_socket_t *body, const char *err)
+{
+	static __thread char piece[BODY_PIECE];
+	struct door *door = body->data;
+	ssize_t n = read(h2o_socket_get_fd(body), piece, sizeof piece);
+
+	(void) err;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0)
+		take_body(door, piece, (size_t) n);
+	else
+		door->inner(door->sock, h2o_socket_error_closed);
+}
+
+/* From now on the door reads, not h2o. */
+static bool
+watch_body(struct door *door)
+{
+	int fd = fcntl(h2o_socket_get_fd(door->sock), F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	h2o_socket_read_stop(door->sock);
+	door->body = h2o_evloop_socket_create(self->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+	door->body->data = door;
+	read_start(door->body, on_body);
+	return true;
+}
+
+/* The message is the one that h2o waits for, and its head ends there in the input. */
+static void
+begin_spooling(struct door *door, const struct door_verdict *verdict, size_t head)
+{
+	struct door_scan *scan = &door->scan;
+	h2o_buffer_t *input = door->sock->input;
+	size_t came = input->size - head;
+	enum spool_outcome outcome;
+
+	door->spool = spool_new(verdict->hash, &outcome);
+	scan->sink = spool_body;
+	scan->sink_data = door;
+	if (scan->expect && !scan->expect_continue)
+		door_refuse(scan, 417, "expectation_failed", "Only 100-continue can be expected.");
+	else if (!door->spool || !watch_body(door))
+		door_refuse(scan,
+					outcome == SPOOL_FULL ? 507 : 500,
+					outcome == SPOOL_FULL ? "disk_full" : "internal",
+					"The upload could not be kept.");
+	if (scan->fault.status || !door_scan_body(scan, verdict->max))
+	{
+		end(door);
+		return;
+	}
+	door_head_blind(input->bytes, head);
+	door->head = input->size = head;
+	if (came > 0)
+		take_body(door, input->bytes + head, came);
+	else if (scan->expect_continue)
+		door_continue(h2o_socket_get_fd(door->sock));
+}
+
+/*
+ * Scans the input from there on. At a head whose body goes to disk it stops and gives the verdict;
+ * for others the scan goes on.
+ */
+static size_t
+look(struct door *door, size_t from, struct door_verdict *verdict)
+{
+	struct door_scan *scan = &door->scan;
+	const h2o_buffer_t *input = door->sock->input;
+	size_t at = from + door_scan(scan, input->bytes + from, input->size - from);
+
+	verdict->spool = false;
+	while (scan->pause == DOOR_ASK)
+	{
+		*verdict = judge_hook(input->bytes + at - scan->message,
+							  scan->message,
+							  scan->chunked ? UINT64_MAX : scan->length);
+		if (verdict->spool)
+			break;
+		scan->pause = DOOR_GO;
+		scan->fault = verdict->fault;
+		if (!scan->fault.status && door_scan_body(scan, limits.body))
+			at += door_scan(scan, input->bytes + at, input->size - at);
+	}
+	return at;
+}
+
+/* The input's last bytes are new. */
+static void
+feed(struct door *door, size_t fresh)
+{
+	h2o_socket_t *sock = door->sock;
+	size_t from = sock->input->size - fresh;
+	struct door_verdict verdict;
+	size_t at, start;
+
+	if (door->scan.message == 0)
+		door->since = h2o_now(self->loop);
+	at = look(door, from, &verdict);
+	start = at - door->scan.message;
+	if (verdict.spool && start == 0)
+	{
+		begin_spooling(door, &verdict, at);
+		return;
+	}
+	if (verdict.spool)
+	{
+		hold(door, sock->input->bytes + start, sock->input->size - start);
+		sock->input->size = start;
+		door_scan_again(&door->scan);
+		sock->bytes_read = start - from;
+	}
+	else if (door->scan.fault.status)
+	{
+		if (at <= from + door->scan.message)
+		{
+			end(door);
+			return;
+		}
+		sock->input->size = start;
+		sock->bytes_read = start - from;
+	}
+	door->inner(sock, NULL);
+}
+
+/* h2o asks for more: what was held comes as if it had just been read. */
+static void
+resume(struct door *door)
+{
+	h2o_socket_t *sock = door->sock;
+	size_t len = door->held_len;
+	char *held = door->held;
+	h2o_iovec_t room = h2o_buffer_reserve(&sock->input, len);
+
+	memcpy(room.base, held, len);
+	sock->input->size += len;
+	sock->bytes_read = len;
+	door->resuming = false;
+	door->held = NULL;
+	door->held_len = 0;
+	free(held);
+	read_start(sock, on_read);
+	feed(door, len);
 }
 
 static void
 on_read(h2o_socket_t *sock, const char *err)
 {
 	struct door *door = door_of(sock);
-	size_t fresh = sock->bytes_read, looked, before;
-	const char *base;
 
-	if (err || fresh == 0 || door->released)
-	{
+	if (err || sock->bytes_read == 0 || door->released)
 		door->inner(sock, err);
-		return;
-	}
-	base = sock->input->bytes + sock->input->size - fresh;
-	if (door->scan.message == 0)
-		door->since = h2o_now(self->loop);
-	looked = door_scan(&door->scan, base, fresh);
-	if (door->scan.fault.status)
-	{
-		if (looked <= door->scan.message)
-		{
-			end(door);
-			return;
-		}
-		before = looked - door->scan.message;
-		sock->input->size -= fresh - before;
-		sock->bytes_read = before;
-	}
-	door->inner(sock, NULL);
+	else
+		feed(door, sock->bytes_read);
+}
+
+struct spool *
+door_take_spool(h2o_socket_t *sock)
+{
+	struct door *door = door_of(sock);
+	struct spool *spool = door ? door->spool : NULL;
+
+	if (door)
+		door->spool = NULL;
+	return spool;
 }
 
 /* The deadline of what the connection is doing; 0: none. */
@@ -407,8 +601,7 @@ stalled(struct door *door, uint64_t now)
 	/* who listens to a stream may be slow: what it is to get is not kept in memory */
 	if (door->stream)
 		limit *= 15;
-	return (h2o_socket_is_writing(door->sock) || h2o_socket_is_reading(door->sock)) &&
-		   now - door->acked_at > limit;
+	return (h2o_socket_is_writing(door->sock) || is_reading(door)) && now - door->acked_at > limit;
 }
 
 static void
@@ -437,7 +630,7 @@ sweep_one(struct door *door, uint64_t now)
 		shutdown(fd, SHUT_RDWR);
 		return;
 	}
-	if (!h2o_socket_is_reading(door->sock) || now < deadline(door))
+	if (!is_reading(door) || now < deadline(door))
 		return;
 	if (door->scan.message > 0)
 		door->scan.fault =
@@ -475,8 +668,8 @@ door_drain(void)
 	cursor = doors.next;
 	while ((door = walk()) != NULL)
 	{
-		if (door->guard && !door->released && !door->ending && door->scan.message == 0 &&
-			h2o_socket_is_reading(door->sock) && !has_input(door->sock))
+		if (door->guard && !door->released && !door->ending && !door->held &&
+			door->scan.message == 0 && h2o_socket_is_reading(door->sock) && !has_input(door->sock))
 			end(door);
 	}
 }

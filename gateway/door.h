@@ -8,9 +8,27 @@
 
 #include <h2o.h>
 
+#include "door_scan.h"
+#include "spool.h"
+
 /* Limits from the settings, and h2o's own out of the way. Before any door_guard; exits when the
  * door would not be in force. */
 void door_configure(h2o_globalconf_t *global);
+/* What is to become of a body that is announced. */
+struct door_verdict
+{
+	bool spool;	  /* to disk; h2o sees the request, complete, without a body: door_take_spool */
+	bool hash;	  /* spool_digest will be asked for */
+	uint64_t max; /* bytes, with spool; without it the limit is config.max_body */
+	struct door_fault fault; /* without spool: refused with this */
+};
+/*
+ * Asked of each head that announces a body, complete and well-formed; length UINT64_MAX: chunked.
+ * Before door_configure.
+ */
+void door_on_body(struct door_verdict (*judge)(const char *head, size_t len, uint64_t length));
+/* The body of the request that h2o has just been given, once; NULL: none is on disk. */
+struct spool *door_take_spool(h2o_socket_t *sock);
 /*
  * Guards a freshly accepted socket; before h2o_accept. Takes over sock->on_close and calls the
  * one found there.

@@ -39,10 +39,12 @@ door_message_end(struct door_scan *scan)
 {
 	const struct door_limits *limits = scan->limits;
 	uint64_t messages = scan->messages;
+	bool sink = scan->sink != NULL;
 
 	memset(scan, 0, sizeof *scan);
 	scan->limits = limits;
 	scan->messages = messages + 1;
+	scan->pause = sink ? DOOR_OVER : DOOR_GO;
 }
 
 /* Host or the authority of an absolute target: a name, an IPv4 or a bracketed IPv6, and a port. */
@@ -183,7 +185,46 @@ door_field_end(struct door_scan *scan)
 		scan->upgrade = true;
 	if (name_is(scan, "connection") && value_lists(scan, "upgrade"))
 		scan->connection_upgrade = true;
+	if (name_is(scan, "expect"))
+	{
+		scan->expect_continue = !scan->expect && value_is(scan, "100-continue");
+		scan->expect = true;
+	}
 	return true;
+}
+
+bool
+door_body_begin(struct door_scan *scan)
+{
+	if (scan->length > scan->most)
+		return door_refuse(scan, 413, "too_large", "The request body is too large.");
+	scan->state = scan->chunked ? DOOR_SIZE_FIRST : DOOR_BODY;
+	scan->left = scan->length;
+	scan->headers = 0;
+	return true;
+}
+
+void
+door_head_blind(char *base, size_t len)
+{
+	static const char *const names[][2] = {
+		{ "content-length:", "x-spooled-size:" },
+		{ "transfer-encoding:", "x-spooled-chunked:" },
+	};
+	char *end = base + len;
+
+	for (char *line = base; line; line = memchr(line, '\n', (size_t) (end - line)))
+	{
+		if (*line == '\n')
+			line++;
+		for (size_t i = 0; i < 2; i++)
+		{
+			size_t n = strlen(names[i][0]);
+
+			if ((size_t) (end - line) >= n && strncasecmp(line, names[i][0], n) == 0)
+				memcpy(line, names[i][1], n);
+		}
+	}
 }
 
 /* The head is complete: what follows? */
@@ -198,8 +239,7 @@ door_head_end(struct door_scan *scan)
 		return door_malformed(scan, "The request has Content-Length and Transfer-Encoding.");
 	if (scan->chunked && scan->http10)
 		return door_malformed(scan, "HTTP/1.0 has no Transfer-Encoding.");
-	if (scan->length > scan->limits->body)
-		return door_refuse(scan, 413, "too_large", "The request body is too large.");
+	scan->most = scan->limits->body;
 	if (scan->upgrade && scan->connection_upgrade)
 	{
 		if (scan->chunked || scan->length > 0)
@@ -207,15 +247,10 @@ door_head_end(struct door_scan *scan)
 		scan->state = DOOR_UPGRADE;
 		return true;
 	}
-	if (scan->chunked)
+	if (scan->chunked || scan->length > 0)
 	{
-		scan->state = DOOR_SIZE_FIRST;
-		scan->headers = 0;
-	}
-	else if (scan->length > 0)
-	{
-		scan->state = DOOR_BODY;
-		scan->left = scan->length;
+		scan->pause = scan->limits->ask ? DOOR_ASK : DOOR_GO;
+		return scan->pause == DOOR_ASK || door_body_begin(scan);
 	}
 	else
 	{

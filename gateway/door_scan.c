@@ -321,7 +321,7 @@ on_size_first(struct door_scan *scan, unsigned char c)
 	if (++scan->position > 16)
 		return door_malformed(scan, "A chunk size has too many digits.");
 	scan->chunk = scan->chunk * 16 + digit;
-	if (scan->chunk > scan->limits->body - scan->body)
+	if (scan->chunk > scan->most - scan->body)
 		return door_refuse(scan, 413, "too_large", "The request body is too large.");
 	scan->state = DOOR_SIZE;
 	return true;
@@ -406,12 +406,14 @@ static bool (*const steps[])(struct door_scan *scan, unsigned char c) = {
 	[DOOR_UPGRADE] = on_upgrade,	   [DOOR_END] = on_end,
 };
 
-/* Skips body bytes; returns how many. */
+/* Body bytes go to the sink, if there is one; returns how many. */
 static size_t
-skip(struct door_scan *scan, size_t len)
+pass(struct door_scan *scan, const char *base, size_t len)
 {
 	size_t n = len < scan->left ? len : (size_t) scan->left;
 
+	if (scan->sink && !scan->sink(scan->sink_data, base, n))
+		return n;
 	scan->left -= n;
 	scan->body += n;
 	scan->message += n;
@@ -473,11 +475,13 @@ door_scan(struct door_scan *scan, const char *base, size_t len)
 {
 	size_t at = 0;
 
-	while (at < len && scan->fault.status == 0)
+	if (scan->pause == DOOR_OVER)
+		scan->pause = DOOR_GO;
+	while (at < len && scan->fault.status == 0 && scan->pause == DOOR_GO)
 	{
 		if (scan->state == DOOR_DATA || scan->state == DOOR_BODY)
 		{
-			at += skip(scan, len - at);
+			at += pass(scan, base + at, len - at);
 			continue;
 		}
 		at += plain(scan, base + at, len - at);
@@ -489,6 +493,24 @@ door_scan(struct door_scan *scan, const char *base, size_t len)
 		at++;
 	}
 	return at;
+}
+
+bool
+door_scan_body(struct door_scan *scan, uint64_t most)
+{
+	scan->pause = DOOR_GO;
+	scan->most = most;
+	return door_body_begin(scan);
+}
+
+void
+door_scan_again(struct door_scan *scan)
+{
+	uint64_t messages = scan->messages;
+
+	scan->sink = NULL;
+	door_message_end(scan);
+	scan->messages = messages;
 }
 
 bool

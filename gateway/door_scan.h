@@ -23,6 +23,7 @@ struct door_limits
 	size_t target; /* request target, bytes */
 	int headers;
 	uint64_t body; /* bytes */
+	bool ask;	   /* stop after each head that announces a body: DOOR_ASK */
 };
 
 enum door_state
@@ -54,6 +55,14 @@ enum door_state
 	DOOR_END	  /* after a request that is the connection's last */
 };
 
+/* Why door_scan returned before the end, without a fault. */
+enum door_pause
+{
+	DOOR_GO,  /* it did not */
+	DOOR_ASK, /* a head is complete and a body follows: door_scan_body says how large it may be */
+	DOOR_OVER /* the message whose body went to a sink is complete */
+};
+
 struct door_fault
 {
 	int status;				   /* 0: none */
@@ -66,19 +75,27 @@ struct door_scan
 	const struct door_limits *limits;
 	enum door_state state;
 	struct door_fault fault; /* once set, the connection is over */
-	size_t message;			 /* bytes of the present message so far, 0: between messages */
-	uint64_t body;			 /* body bytes of the present message so far */
-	uint64_t messages;		 /* complete ones before it */
+	enum door_pause pause;
+	size_t message;	   /* bytes of the present message so far, 0: between messages */
+	uint64_t body;	   /* body bytes of the present message so far */
+	uint64_t messages; /* complete ones before it */
+
+	uint64_t length; /* of the present message, declared by Content-Length */
+	bool chunked;
+	bool expect, expect_continue; /* it has an Expect header; that says 100-continue */
+	/* Where the body of the present message goes, piece by piece; false: it has set the fault. */
+	bool (*sink)(void *data, const char *base, size_t len);
+	void *sink_data;
 
 	/* private: the present message */
+	uint64_t most;	 /* of its body, bytes */
 	size_t position; /* within the token being read */
 	size_t target, head, extensions;
-	uint64_t left;	 /* of the body or chunk */
-	uint64_t length; /* declared by Content-Length */
-	uint64_t chunk;	 /* size being read */
+	uint64_t left;	/* of the body or chunk */
+	uint64_t chunk; /* size being read */
 	int headers, hosts;
 	bool matters; /* the header being read */
-	bool http10, trailer, has_length, chunked, upgrade, connection_upgrade;
+	bool http10, trailer, has_length, upgrade, connection_upgrade;
 	char method[8];
 	char version[9];
 	char name[DOOR_NAME];
@@ -94,5 +111,9 @@ struct door_scan
  */
 size_t door_scan(struct door_scan *scan, const char *base, size_t len);
 
+/* After DOOR_ASK: reads on, with a body of at most so many bytes; false: the fault is set. */
+bool door_scan_body(struct door_scan *scan, uint64_t most);
+/* Forgets the bytes of the present message: they will come again. */
+void door_scan_again(struct door_scan *scan);
 /* The head is complete and the message is not. */
 bool door_scan_in_body(const struct door_scan *scan);

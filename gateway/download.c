@@ -10,7 +10,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "call.h"
+#include "answer.h"
 #include "download.h"
 #include "log.h"
 #include "loop.h"
@@ -24,20 +24,7 @@ enum
 	MOST_ROWS = 1024,
 	STATEMENT_MS = 5000,
 	BEAT_MS = TRANSFER_IDLE_MS / 3,
-	LONGEST_MS = 3600 * 1000, /* of one download: it holds back what VACUUM may clean up */
-	CTX_PARAMS = 5
-};
-
-/* Columns of saleshub.finish(). */
-enum
-{
-	FINISH_STATUS,
-	FINISH_ETAG,
-	FINISH_LOCATION,
-	FINISH_HEADERS,
-	FINISH_SLOTS,
-	FINISH_CACHEABLE,
-	FINISH_GSEQ,
+	LONGEST_MS = 3600 * 1000 /* of one download: it holds back what VACUUM may clean up */
 };
 
 /* In the request's memory, of which it holds a reference until the transfer is closed. */
@@ -48,8 +35,7 @@ struct download
 	struct route_table *table;
 	const struct route *route;
 	const char **values;
-	const char *ctx[CTX_PARAMS];
-	char timeout[16];
+	struct answer_context context;
 	struct transfer *transfer; /* NULL: closed */
 	struct text fetch;		   /* the statement, less its number of rows */
 	struct text piece;		   /* h2o has it while sending */
@@ -455,7 +441,7 @@ read_headers(struct download *download, json_t *headers)
 			continue;
 		json_object_del(headers, name);
 	}
-	call_headers(download->request, headers);
+	answer_headers(download->request, headers);
 }
 
 /* What finish() says. False: the client has that version. */
@@ -559,10 +545,9 @@ on_ready(struct transfer *transfer)
 {
 	struct download *download = download_of(transfer);
 	struct transfer_statement statement = {
-		.sql = "SELECT FROM saleshub.ctx($1::uuid, $2::uuid, $3::text, $4::boolean, $5::integer, "
-			   "false)",
-		.nparams = CTX_PARAMS,
-		.values = download->ctx,
+		.sql = answer_ctx_sql,
+		.nparams = ANSWER_CTX_PARAMS,
+		.values = download->context.values,
 		.timeout_ms = STATEMENT_MS,
 		.on_done = on_context,
 	};
@@ -586,12 +571,7 @@ download_run(struct request *request, struct route_table *table, const struct ro
 	download->length = SIZE_MAX;
 	download->wanted = 2;
 	download->since = text_clock_us() / 1000;
-	snprintf(download->timeout, sizeof download->timeout, "%u", route->timeout_ms);
-	download->ctx[0] = request->org;
-	download->ctx[1] = request->session;
-	download->ctx[2] = request->id;
-	download->ctx[3] = route->read_only ? "t" : "f";
-	download->ctx[4] = download->timeout;
+	answer_context(&download->context, request, route, false);
 	download->transfer = transfer_open(&events, download);
 	if (!download->transfer)
 	{

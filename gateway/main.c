@@ -24,6 +24,7 @@
 #include "socketio.h"
 #include "stream.h"
 #include "text.h"
+#include "upload.h"
 
 /* Whole or not at all: whoever waits for the file never reads half of it. */
 static bool
@@ -92,6 +93,7 @@ serve(void)
 		unlink(config.ready_file);
 	http_install(&global);
 	http_install_admin(&admin);
+	upload_install();
 	door_configure(&global);
 	loop_on_accept(door_guard);
 	loop_on_drain(door_drain);

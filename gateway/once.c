@@ -5,7 +5,7 @@
 #include "text.h"
 
 void
-once_read(struct request *request, struct once *once)
+once_read(struct request *request, const void *body, size_t len, struct once *once)
 {
 	h2o_iovec_t key = http_request_header(request, "idempotency-key");
 	h2o_req_t *req = request->h2o;
@@ -17,7 +17,8 @@ once_read(struct request *request, struct once *once)
 	once->key = http_copy(request, key.base, key.len);
 	text_printf(&seed, "%s %zu ", request->method, req->path.len);
 	text_add(&seed, req->path.base, req->path.len);
-	text_add(&seed, req->entity.base, req->entity.len);
+	if (len > 0)
+		text_add(&seed, body, len);
 	SHA256((const unsigned char *) seed.base, seed.len, digest);
 	text_free(&seed);
 	text_hex(digest, sizeof digest, once->hash);

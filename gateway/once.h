@@ -22,6 +22,7 @@ struct once
 	const char *values[2];
 };
 
-void once_read(struct request *request, struct once *once);
+/* body: what stands for the request's, in once->hash. */
+void once_read(struct request *request, const void *body, size_t len, struct once *once);
 /* Has the query ended because this was done before? Then fills the reply that was given. */
 bool once_replay(struct request *request, const struct pool_result *result, struct reply *reply);

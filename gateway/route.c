@@ -162,9 +162,10 @@ capture_number(const char *path, const char *name)
 static bool
 source_of(const char *name, enum route_source *out)
 {
-	static const char *const names[] = { "path", "query", "header", "body", "prefer", "filters" };
+	static const char *const names[] = { "path",   "query",	  "header", "body",
+										 "prefer", "filters", "upload" };
 
-	for (int i = 0; i < 6; i++)
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 	{
 		if (name && strcmp(name, names[i]) == 0)
 		{
@@ -212,6 +213,14 @@ build_arg(struct route *route, struct route_arg *arg, const json_t *json, char *
 			snprintf(why, why_size, "the path has no {%s}", arg->wire);
 			return false;
 		}
+	}
+	if (arg->source == ROUTE_UPLOAD)
+	{
+		json_int_t max = json_integer_value(json_object_get(schema, "max"));
+
+		arg->max = max > 0 ? (uint64_t) max : UINT64_MAX;
+		arg->types = json_object_get(schema, "types");
+		route->upload = (int) (arg - route->args);
 	}
 	arg->schema = arg->source == ROUTE_FILTERS ? filters_schema(schema, why, why_size) :
 												 schema_compile(schema, why, why_size);
@@ -273,6 +282,7 @@ build_route(struct route *route, const json_t *json, char *why, size_t why_size)
 		snprintf(why, why_size, "the route is incomplete");
 		return false;
 	}
+	route->upload = -1;
 	snprintf(route->statement, sizeof route->statement, "r%d.%08x", route->id, hash(route->sql));
 	route->metric = metric_route(route->method, route->path);
 	route->args = allocate(json_array_size(args) * sizeof *route->args);

@@ -25,7 +25,8 @@ enum route_source
 	ROUTE_HEADER,
 	ROUTE_BODY, /* the whole body */
 	ROUTE_PREFER,
-	ROUTE_FILTERS
+	ROUTE_FILTERS,
+	ROUTE_UPLOAD /* the body is a file; this is its id */
 };
 
 struct route_arg
@@ -34,6 +35,8 @@ struct route_arg
 	enum route_source source;
 	int capture; /* of the path, by order */
 	bool required;
+	uint64_t max;		   /* of a file, bytes */
+	const json_t *types;   /* its media types, exact, or a kind: "image/"; NULL: all */
 	struct schema *schema; /* of filters: an object whose properties are the fields */
 };
 
@@ -53,6 +56,7 @@ struct route
 	uint32_t timeout_ms;
 	int nargs;
 	struct route_arg *args;
+	int upload; /* the argument that is a file, -1: none */
 	struct metric_route *metric;
 };
 

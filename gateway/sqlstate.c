@@ -71,6 +71,7 @@ static const struct
 	{ 413, "Content Too Large", "too_large" },
 	{ 414, "URI Too Long", "uri_too_long" },
 	{ 415, "Unsupported Media Type", "unsupported_media_type" },
+	{ 417, "Expectation Failed", "expectation_failed" },
 	{ 422, "Unprocessable Content", "invalid_value" },
 	{ 423, "Locked", "locked" },
 	{ 426, "Upgrade Required", "upgrade_required" },
@@ -81,6 +82,7 @@ static const struct
 	{ 501, "Not Implemented", "not_implemented" },
 	{ 503, "Service Unavailable", "unavailable" },
 	{ 504, "Gateway Timeout", "timeout" },
+	{ 507, "Insufficient Storage", "disk_full" },
 };
 enum
 {

@@ -174,7 +174,8 @@ is_annotation(const char *key)
 {
 	static const char *const words[] = { "title",	 "description", "default",	 "example",
 										 "examples", "readOnly",	"writeOnly", "deprecated",
-										 "fields",	 "ops",			"$comment" };
+										 "fields",	 "ops",			"$comment",	 "types",
+										 "max" };
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
 		if (strcmp(key, words[i]) == 0)

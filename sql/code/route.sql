@@ -87,8 +87,12 @@ AS $$
             WHEN a.name IN ('if_match', 'accept') THEN 'header'
             WHEN a.name = 'count_' AND a.type = 'bool'::regtype THEN 'prefer'
             WHEN a.name = 'filters' AND a.type = 'jsonb'::regtype THEN 'filters'
+            WHEN a.name = 'upload' AND a.type = 'uuid'::regtype
+                AND route_args.method IN ('POST', 'PUT') THEN 'upload'
             WHEN a.name IN ('body', 'patch', 'opts') AND a.type = 'jsonb'::regtype
-                AND route_args.method IN ('POST', 'PUT', 'PATCH') THEN 'body'
+                AND route_args.method IN ('POST', 'PUT', 'PATCH')
+                AND NOT EXISTS (SELECT FROM a u WHERE u.name = 'upload' AND u.type = 'uuid'::regtype)
+                THEN 'body'
             ELSE 'query' END AS source
           FROM a
     ), s AS (

@@ -305,3 +305,19 @@ $$;
 ALTER FUNCTION crm.upload_delete(uuid) OWNER TO saleshub_owner;
 COMMENT ON FUNCTION crm.upload_delete(uuid) IS
     'Removes an upload of one''s own that nothing refers to, complete or not';
+
+CREATE FUNCTION saleshub.routes_upload() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.route('POST /v1/uploads', 'crm.upload_create(uuid, text)', 'Send a file',
+        'uploads', success => 201, idempotent => true, timeout_ms => 60000,
+        args => '{"name": {"maxLength": 255, "description": "Name of the file, else that of the form or of Content-Disposition"}}');
+    PERFORM saleshub.route('GET /v1/uploads/{id}', 'crm.upload_get(uuid)', 'Read about a file',
+        'uploads');
+    PERFORM saleshub.route('DELETE /v1/uploads/{id}', 'crm.upload_delete(uuid)', 'Remove a file',
+        'uploads', success => 204);
+END
+$$;
+COMMENT ON FUNCTION saleshub.routes_upload() IS
+    'Registers the routes of uploads';

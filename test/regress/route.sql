@@ -57,6 +57,14 @@ SELECT saleshub.route('GET v1/x', 'crm.route_list(integer, jsonb, boolean)', 'Pa
 SELECT saleshub.route('GET /v1/x', 'crm.route_list(integer, jsonb, boolean)', 'Role', 'tests',
                       role => 'boss');
 
+-- an argument upload is the body; what would be the body otherwise is a parameter
+CREATE FUNCTION crm.route_file(upload uuid, opts jsonb DEFAULT NULL) RETURNS jsonb LANGUAGE sql VOLATILE AS $$ SELECT opts $$;
+SELECT saleshub.route('POST /v1/route-files', 'crm.route_file(uuid, jsonb)', 'File', 'tests',
+                      args => '{"upload": {"types": ["text/csv"], "max": 100}}');
+SELECT saleshub.route('GET /v1/route-files/{upload}', 'crm.route_file(uuid, jsonb)', 'No file', 'tests');
+SELECT r ->> 'method', a ->> 'name', a ->> 'in', a -> 'schema' FROM jsonb_array_elements(saleshub.route_catalog()) r,
+       jsonb_array_elements(r -> 'args') a WHERE r ->> 'path' LIKE '/v1/route-files%' ORDER BY 1, 2;
+
 -- a route whose function is gone is left out
 DROP FUNCTION crm.route_change(uuid, jsonb, text);
 SELECT r ->> 'method' AS method FROM jsonb_array_elements(saleshub.route_catalog()) r

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "door_head.h"
 #include "door_scan.h"
 
 static const struct door_limits limits = { .head = 1024, .target = 256, .headers = 20, .body = 64 };
@@ -369,6 +370,101 @@ fault_has_a_place(void)
 	}
 }
 
+static bool
+collect(void *data, const char *base, size_t len)
+{
+	strncat(data, base, len);
+	return true;
+}
+
+/*
+ * Bodies that go elsewhere: the scan stops at each head, and, once the body is through, at the
+ * message's end; the body comes decoded. In steps of any size.
+ */
+static void
+bodies_go_elsewhere(void)
+{
+	static const struct door_limits asking = {
+		.head = 1024, .target = 256, .headers = 20, .body = 64, .ask = true
+	};
+	static const char bytes[] =
+		GET CHUNKED "5;x=y\r\nhello\r\n6\r\n world\r\n0\r\nX: y\r\n\r\n" POST
+					"Content-Length: 3\r\n\r\nbye" GET;
+	size_t len = strlen(bytes);
+
+	for (size_t step = 1; step <= len; step++)
+	{
+		struct door_scan scan = { .limits = &asking };
+		char body[64] = "";
+		int asked = 0, over = 0;
+
+		for (size_t at = 0; at < len && !scan.fault.status;)
+		{
+			size_t n = len - at < step ? len - at : step;
+
+			at += door_scan(&scan, bytes + at, n);
+			over += scan.pause == DOOR_OVER;
+			if (scan.pause != DOOR_ASK)
+				continue;
+			asked++;
+			scan.sink = collect;
+			scan.sink_data = body;
+			door_scan_body(&scan, 100);
+		}
+		if (asked != 2 || over != 2 || scan.messages != 4 || strcmp(body, "hello worldbye") != 0)
+		{
+			printf("# step %zu: %d asked, %d over, %s\n", step, asked, over, body);
+			failures++;
+		}
+	}
+}
+
+/* What the door allows is the limit, declared or counted. */
+static void
+asked_limits_hold(void)
+{
+	static const struct door_limits asking = {
+		.head = 1024, .target = 256, .headers = 20, .body = 64, .ask = true
+	};
+	static const char declared[] = POST "Content-Length: 101\r\n\r\n";
+	static const char chunked[] = CHUNKED "60\r\n";
+	struct door_scan scan = { .limits = &asking };
+
+	door_scan(&scan, declared, strlen(declared));
+	if (scan.pause != DOOR_ASK || scan.length != 101 || scan.chunked ||
+		door_scan_body(&scan, 100) || scan.fault.status != 413)
+	{
+		printf("# a declared length over what was allowed\n");
+		failures++;
+	}
+	scan = (struct door_scan){ .limits = &asking };
+	door_scan(&scan, chunked, strlen(chunked));
+	if (scan.pause != DOOR_ASK || !scan.chunked || !door_scan_body(&scan, 95) ||
+		(door_scan(&scan, "60\r\n", 4), scan.fault.status != 413))
+	{
+		printf("# chunks over what was allowed\n");
+		failures++;
+	}
+}
+
+/* The head keeps its length and says nothing of a body any more. */
+static void
+heads_are_blinded(void)
+{
+	char head[] = "POST /x HTTP/1.1\r\nContent-Length: 5\r\nTRANSFER-encoding: chunked\r\n"
+				  "X-Content-Length: 1\r\n\r\n";
+	static const char blind[] =
+		"POST /x HTTP/1.1\r\nx-spooled-size: 5\r\nx-spooled-chunked: chunked\r\n"
+		"X-Content-Length: 1\r\n\r\n";
+
+	door_head_blind(head, strlen(head));
+	if (strcmp(head, blind) != 0)
+	{
+		printf("# blinded to %s\n", head);
+		failures++;
+	}
+}
+
 /* Random damage to good requests: never a crash, never a verdict that depends on the split. */
 static void
 damage(void)
@@ -424,6 +520,9 @@ main(void)
 	story("limits hold to the byte", limits_hold);
 	story("no byte behind a fault is looked at", fault_is_final);
 	story("the faulty message's first byte is known", fault_has_a_place);
+	story("bodies can go elsewhere, decoded", bodies_go_elsewhere);
+	story("limits that are asked for hold", asked_limits_hold);
+	story("a head can be made to announce no body", heads_are_blinded);
 	story("damaged requests are judged the same in parts", damage);
 	printf("1..%d\n", tests);
 	return failures ? 1 : 0;
