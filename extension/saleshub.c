@@ -16,6 +16,7 @@ void _PG_init(void);
 
 char *sh_databases = NULL;
 int sh_cache_slots = 262144;
+int sh_import_workers = 2;
 
 static shmem_startup_hook_type previous_startup = NULL;
 #if PG_VERSION_NUM >= 150000
@@ -44,6 +45,18 @@ define_settings(void)
 							PGC_POSTMASTER,
 							0,
 							check_power_of_two,
+							NULL,
+							NULL);
+	DefineCustomIntVariable("saleshub.import_workers",
+							"Number of workers that import files into a database at the same time.",
+							NULL,
+							&sh_import_workers,
+							2,
+							0,
+							16,
+							PGC_SIGHUP,
+							0,
+							NULL,
 							NULL,
 							NULL);
 	DefineCustomStringVariable("saleshub.databases",

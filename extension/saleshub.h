@@ -30,6 +30,7 @@ struct sh_identity
 /* Settings */
 extern char *sh_databases;
 extern int sh_cache_slots;
+extern int sh_import_workers;
 
 /* context.c: whose request this is */
 
@@ -117,5 +118,11 @@ extern void sh_worker_init(void);
 extern void sh_worker_notify(void);
 /* "<epoch>-<gseq>" of what is published, empty when no worker serves this database. */
 extern void sh_worker_position(char *out, Size size);
+/* Whether a worker serves this database. */
+extern bool sh_worker_there(void);
 extern Size sh_worker_shmem_size(void);
 extern void sh_worker_shmem_init(void);
+
+/* import_job.c: workers that import files; the worker of a database starts them */
+/* So many parts of imports of this database wait or are under way. */
+extern void sh_import_dispatch(int64 waiting, const char *database);

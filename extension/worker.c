@@ -36,6 +36,7 @@
 #define FOLD_EVERY 500
 #define ROUTE_EVERY 1000
 #define MAINTAIN_EVERY 60000
+#define IMPORT_EVERY 200
 #define NAP 1000
 /* After a busy pass the next look comes soon, for commits of two phases that could not signal. */
 #define BUSY_NAP 50
@@ -116,6 +117,21 @@ wake(void)
 		}
 		return;
 	}
+}
+
+bool
+sh_worker_there(void)
+{
+	bool there = false;
+
+	for (int i = 0; shared && i < MAX_WORKERS; i++)
+		if (shared->worker[i].database == MyDatabaseId)
+		{
+			SpinLockAcquire(&shared->mutex);
+			there = shared->worker[i].latch != NULL;
+			SpinLockRelease(&shared->mutex);
+		}
+	return there;
 }
 
 static void
@@ -375,6 +391,7 @@ work(void)
 	TimestampTz folded = 0;
 	TimestampTz routed = 0;
 	TimestampTz maintained = 0;
+	TimestampTz imported = 0;
 
 	(void) call("SELECT saleshub.event_start()", "starting");
 	show_position();
@@ -391,6 +408,9 @@ work(void)
 			fold();
 		if (elapsed(&routed, ROUTE_EVERY))
 			(void) call("SELECT saleshub.routing_run()", "routing");
+		if (elapsed(&imported, IMPORT_EVERY))
+			sh_import_dispatch(call("SELECT saleshub.import_waiting()", "looking for imports"),
+							   MyBgworkerEntry->bgw_extra);
 		if (elapsed(&maintained, MAINTAIN_EVERY))
 		{
 			(void) call("SELECT saleshub.keep_house()", "keeping house");

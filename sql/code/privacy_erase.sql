@@ -131,6 +131,7 @@ BEGIN
     -- What was merged cannot be taken apart any more; the old ids still lead to the new one.
     DELETE FROM crm.merge m
     WHERE m.org_id = org AND (m.winner_id = ANY (ids) OR m.losers && ids);
+    PERFORM saleshub.import_erase(org, mail, ids);
     DELETE FROM saleshub.idempotency i
     WHERE i.org_id = org AND (i.member_id = ANY (ids)
         OR strpos(lower(i.reply::text), mail) > 0

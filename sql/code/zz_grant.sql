@@ -33,6 +33,8 @@ DECLARE
         'routing_last', 'routing_pool_outlook', 'routing_state_see', 'routing_woken', 'routing_try',
         'routing_queue_run', 'routing_orgs', 'routing_run', 'lead_route_again', 'assigned_by_hand',
         'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',
+        'import_waiting_parts', 'import_waiting', 'import_take', 'import_become', 'import_failed',
+        'import_erase',
         'duplicate_scan_ids', 'duplicate_scan_step',
         'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep'];
 BEGIN

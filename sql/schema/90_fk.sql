@@ -96,3 +96,14 @@ SELECT saleshub.add_fk('upload_part_upload_fk', 'saleshub.upload_part', 'org_id,
 
 SELECT saleshub.add_fk('export_log_member_fk', 'crm.export_log', 'org_id, member_id',
                        'crm.member', 'org_id, member_id');
+
+SELECT saleshub.add_fk('import_upload_fk', 'crm.import', 'org_id, upload_id',
+                       'saleshub.upload', 'org_id, upload_id');
+SELECT saleshub.add_fk('import_member_fk', 'crm.import', 'org_id, created_by',
+                       'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('import_part_import_fk', 'saleshub.import_part', 'org_id, import_id',
+                       'crm.import', 'org_id, import_id', 'CASCADE');
+SELECT saleshub.add_fk('import_batch_import_fk', 'saleshub.import_batch', 'org_id, import_id',
+                       'crm.import', 'org_id, import_id', 'CASCADE');
+SELECT saleshub.add_fk('import_issue_import_fk', 'crm.import_issue', 'org_id, import_id',
+                       'crm.import', 'org_id, import_id', 'CASCADE');

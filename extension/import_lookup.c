@@ -1,0 +1,210 @@
+/*
+ * Records by what files call them. Row security would keep conditions over lower() and the like
+ * from using an index, since such functions might tell what they are given; so candidates are
+ * found as the owner, and of these only what the member sees is returned.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+
+#include "saleshub.h"
+
+PG_FUNCTION_INFO_V1(sh_import_lookup);
+
+/* Records of one value that are looked at. */
+#define MOST "50"
+
+struct found
+{
+	pg_uuid_t id; /* key */
+	bool deleted;
+};
+
+static const char *
+check_entity(const char *entity)
+{
+	static const char *const known[] = { "lead",	 "contact", "company", "deal",
+										 "activity", "product", "member",  "team" };
+
+	for (int i = 0; i < (int) lengthof(known); i++)
+		if (strcmp(known[i], entity) == 0)
+			return known[i];
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("there are no records of kind \"%s\"", entity)));
+	return NULL;
+}
+
+/* SQL text that the record t has the value v.value in this field; custom fields are $3. */
+static const char *
+condition(const char *entity, const char *field)
+{
+	if (strcmp(field, "id") == 0)
+		return psprintf("t.%s_id = v.value::uuid", entity);
+	if (strcmp(field, "name") == 0 || strcmp(field, "sku") == 0 || strcmp(field, "subject") == 0)
+		return psprintf("pg_catalog.lower(t.%s) = pg_catalog.lower(v.value)", field);
+	if (strcmp(field, "email") == 0)
+		return "t.email = pg_catalog.lower(v.value)";
+	if (strcmp(field, "domain") == 0)
+		return "t.domain = saleshub.domain_normal(v.value)";
+	if (strcmp(field, "phone") == 0)
+		return "t.phone = saleshub.phone_normal(v.value,"
+			   " (SELECT o.country FROM crm.org AS o WHERE o.org_id = $2))";
+	if (strncmp(field, "custom.", 7) == 0)
+		return "t.custom ->> pg_catalog.substr($3, 8) = v.value";
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("records are not found by \"%s\"", field)));
+	return NULL;
+}
+
+/* The place of each value and the ids of its records, as two arrays; false when there are none. */
+static bool
+find_candidates(const char *entity, const char *field, Datum wanted, const pg_uuid_t *org,
+				MemoryContext memory, ArrayType **places, ArrayType **ids)
+{
+	Oid types[3] = { TEXTARRAYOID, UUIDOID, TEXTOID };
+	Datum values[3] = { wanted, UUIDPGetDatum(org), CStringGetTextDatum(field) };
+	struct sh_identity identity;
+	MemoryContext caller;
+	bool isnull;
+	bool noids;
+	Datum place;
+	Datum id;
+	char *sql =
+		psprintf("SELECT pg_catalog.array_agg(v.n::pg_catalog.int4), pg_catalog.array_agg(t.id)"
+				 " FROM pg_catalog.unnest($1) WITH ORDINALITY AS v (value, n),"
+				 " LATERAL (SELECT t.%s_id AS id FROM crm.%s AS t WHERE t.org_id = $2 AND %s"
+				 " AND ($3 IS NOT NULL) LIMIT " MOST ") AS t",
+				 entity,
+				 entity,
+				 condition(entity, field));
+
+	sh_owner_enter(&identity);
+	if (SPI_execute_with_args(sql, 3, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look records up");
+	sh_owner_leave(&identity);
+	place = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &noids);
+	if (isnull || noids)
+		return false;
+	caller = MemoryContextSwitchTo(memory);
+	*places = DatumGetArrayTypePCopy(place);
+	*ids = DatumGetArrayTypePCopy(id);
+	MemoryContextSwitchTo(caller);
+	return true;
+}
+
+/* Those that the member sees. What the undo of an import deleted is none of them. */
+static HTAB *
+see(const char *entity, ArrayType *ids, const pg_uuid_t *org, MemoryContext memory)
+{
+	Oid types[2] = { UUIDARRAYOID, UUIDOID };
+	Datum values[2] = { PointerGetDatum(ids), UUIDPGetDatum(org) };
+	HASHCTL control = { 0 };
+	HTAB *seen;
+	bool binned = strcmp(entity, "member") != 0 && strcmp(entity, "team") != 0;
+	char *sql = psprintf("SELECT t.%s_id, t.deleted_at IS NOT NULL FROM crm.%s AS t"
+						 " WHERE t.org_id = $2 AND t.%s_id = ANY ($1)%s",
+						 entity,
+						 entity,
+						 entity,
+						 binned ? " AND (t.deleted_at IS NULL OR NOT EXISTS (SELECT FROM crm.import"
+								  " AS i WHERE i.org_id = $2 AND i.deletion_id = t.deletion_id))" :
+								  "");
+
+	control.keysize = sizeof(pg_uuid_t);
+	control.entrysize = sizeof(struct found);
+	control.hcxt = memory;
+	seen =
+		hash_create("saleshub records seen", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	if (SPI_execute_with_args(sql, 2, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look at records");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		bool isnull;
+		pg_uuid_t *id = DatumGetUUIDP(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
+		struct found *found = hash_search(seen, id, HASH_ENTER, NULL);
+
+		found->deleted = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	return seen;
+}
+
+/* A result of many rows, of the shape that is declared. */
+static Tuplestorestate *
+begin_result(FunctionCallInfo fcinfo, TupleDesc *desc)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext caller;
+
+	if (!result || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("this function belongs into FROM")));
+	caller = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	*desc = CreateTupleDescCopy(*desc);
+	result->returnMode = SFRM_Materialize;
+	result->setDesc = *desc;
+	result->setResult = tuplestore_begin_heap(true, false, work_mem);
+	MemoryContextSwitchTo(caller);
+	return result->setResult;
+}
+
+static void
+put_found(Tuplestorestate *store, TupleDesc desc, ArrayType *places, ArrayType *ids, HTAB *seen)
+{
+	Datum *place;
+	Datum *id;
+	bool *nulls;
+	int count;
+
+	deconstruct_array(places, INT4OID, 4, true, TYPALIGN_INT, &place, &nulls, &count);
+	deconstruct_array(ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &id, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		struct found *found = hash_search(seen, DatumGetUUIDP(id[i]), HASH_FIND, NULL);
+		Datum values[3] = { place[i], id[i], 0 };
+		bool none[3] = { false };
+
+		if (!found)
+			continue;
+		values[2] = BoolGetDatum(found->deleted);
+		tuplestore_putvalues(store, desc, values, none);
+	}
+}
+
+/*
+ * saleshub.import_lookup(entity text, field text, texts text[], OUT n integer, OUT id uuid,
+ * OUT deleted boolean): n from 1
+ */
+Datum
+sh_import_lookup(PG_FUNCTION_ARGS)
+{
+	const char *entity = check_entity(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	const char *field = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	MemoryContext memory = CurrentMemoryContext;
+	TupleDesc desc;
+	Tuplestorestate *store = begin_result(fcinfo, &desc);
+	ArrayType *places;
+	ArrayType *ids;
+	pg_uuid_t org;
+
+	if (!sh_context_org(&org))
+		return (Datum) 0;
+	SPI_connect();
+	if (find_candidates(entity, field, PG_GETARG_DATUM(2), &org, memory, &places, &ids))
+		put_found(store, desc, places, ids, see(entity, ids, &org, memory));
+	SPI_finish();
+	return (Datum) 0;
+}
