@@ -108,7 +108,7 @@ DECLARE
     fields jsonb := '[]';
 BEGIN
     IF to_regprocedure('saleshub.custom_fields(text)') IS NOT NULL AND entity <> 'member' THEN
-        EXECUTE 'SELECT saleshub.custom_fields($1)' INTO fields USING entity;
+        EXECUTE format('SELECT saleshub.%I($1)', 'custom_fields') INTO fields USING entity;
     END IF;
     RETURN (
         SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(

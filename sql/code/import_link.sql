@@ -140,9 +140,11 @@ CREATE FUNCTION saleshub.import_stages(layout jsonb, target jsonb) RETURNS void
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    found record;
+    n integer[];
+    value text;
+    stage uuid;
 BEGIN
-    FOR found IN EXECUTE format(
+    FOR n, value, stage IN EXECUTE format(
         'SELECT array_agg(r.n) AS n, r.value, s.stage_id FROM ('
         '  SELECT r.n, r.c%1$s AS value, %2$s AS pipeline FROM saleshub.import_rows(''new'') %3$s) r'
         ' LEFT JOIN LATERAL (SELECT s.stage_id FROM crm.stage s JOIN crm.pipeline p'
@@ -155,11 +157,11 @@ BEGIN
         target ->> 'out', coalesce(saleshub.import_value(layout, 'pipeline_id'), 'NULL::text'),
         saleshub.import_shape(layout))
     LOOP
-        IF found.stage_id IS NOT NULL THEN
-            PERFORM saleshub.import_put((target ->> 'out')::integer, found.n,
-                                        array_fill(found.stage_id::text, ARRAY[cardinality(found.n)]));
+        IF stage IS NOT NULL THEN
+            PERFORM saleshub.import_put((target ->> 'out')::integer, n,
+                                        array_fill(stage::text, ARRAY[cardinality(n)]));
         ELSE
-            PERFORM saleshub.import_unfound(target, 'stage', found.value, found.n);
+            PERFORM saleshub.import_unfound(target, 'stage', value, n);
         END IF;
     END LOOP;
 END;
@@ -191,39 +193,40 @@ AS $$
 DECLARE
     link jsonb := target -> 'link';
     kind text := link ->> 'to';
-    called record;
+    value text;
+    n integer[];
     ids uuid[];
     id uuid;
 BEGIN
-    FOR called IN EXECUTE format(
+    FOR value, n IN EXECUTE format(
         'SELECT r.c%s AS value, array_agg(r.n ORDER BY r.n) AS n FROM saleshub.import_rows(''new'') %s'
         ' WHERE r.c%1$s IS NOT NULL GROUP BY 1 ORDER BY lower(r.c%1$s), 1',
         target ->> 'out', saleshub.import_shape(layout))
     LOOP
-        ids := saleshub.import_find(kind, called.value);
+        ids := saleshub.import_find(kind, value);
         id := ids[1];
         IF cardinality(ids) > 1 THEN
             PERFORM saleshub.import_note(
-                true, 'ambiguous', target ->> 'column', called.n,
-                array_fill(format('names more than one %s', kind), ARRAY[cardinality(called.n)]),
-                array_fill(called.value, ARRAY[cardinality(called.n)]));
+                true, 'ambiguous', target ->> 'column', n,
+                array_fill(format('names more than one %s', kind), ARRAY[cardinality(n)]),
+                array_fill(value, ARRAY[cardinality(n)]));
             CONTINUE;
         ELSIF id IS NULL AND link ? 'later' THEN
             CONTINUE; -- maybe a row below; looked up at the end of the file
         ELSIF id IS NULL AND kind IN ('company', 'contact', 'product') AND makes
-            AND (kind <> 'contact' OR saleshub.email_ok(lower(called.value)))
+            AND (kind <> 'contact' OR saleshub.email_ok(lower(value)))
         THEN
-            id := saleshub.import_make(kind, called.value);
+            id := saleshub.import_make(kind, value);
             made := made || jsonb_build_object('entity', kind, 'id', id);
         ELSIF id IS NULL THEN
-            PERFORM saleshub.import_unfound(target, kind, called.value, called.n);
+            PERFORM saleshub.import_unfound(target, kind, value, n);
             CONTINUE;
         END IF;
         PERFORM saleshub.import_put(
-            (target ->> 'out')::integer, called.n,
+            (target ->> 'out')::integer, n,
             array_fill(CASE WHEN link ? 'by_name' THEN (
                 SELECT p.name FROM crm.product p WHERE p.org_id = saleshub.org_id() AND p.product_id = id)
-                ELSE id::text END, ARRAY[cardinality(called.n)]));
+                ELSE id::text END, ARRAY[cardinality(n)]));
     END LOOP;
     RETURN made;
 END;

@@ -101,31 +101,32 @@ AS $$
 DECLARE
     on_match text := coalesce(options #>> '{match,on_match}', 'update');
     rules jsonb;
-    row_ record;
+    n integer;
+    doc jsonb;
     hits jsonb;
 BEGIN
     IF entity NOT IN ('lead', 'contact', 'company') THEN
         PERFORM saleshub.import_fault('/match/fuzzy', 'not_allowed', 'goes with leads, contacts and companies');
     END IF;
     rules := saleshub.match_rules(saleshub.org_id(), entity);
-    FOR row_ IN EXECUTE format(
+    FOR n, doc IN EXECUTE format(
         'SELECT r.n, jsonb_strip_nulls(jsonb_build_object(%s)) AS doc FROM saleshub.import_rows(''new'') %s',
         (SELECT string_agg(format('%L, r.c%s', c.v ->> 'column', c.n - 1), ', ')
          FROM jsonb_array_elements(layout -> 'columns') WITH ORDINALITY AS c (v, n)
          WHERE c.v ->> 'type' IS NOT NULL AND c.v ->> 'column' <> 'custom'), saleshub.import_shape(layout))
     LOOP
-        hits := saleshub.duplicate_find(entity, row_.doc, NULL, rules, 13, 3);
+        hits := saleshub.duplicate_find(entity, doc, NULL, rules, 13, 3);
         IF hits = '[]' THEN
-            PERFORM saleshub.import_mark('create', ARRAY[row_.n], NULL);
+            PERFORM saleshub.import_mark('create', ARRAY[n], NULL);
         ELSIF hits -> 0 ->> 'band' = 'block' AND coalesce(hits -> 1 ->> 'band', '') <> 'block' THEN
             PERFORM saleshub.import_mark(
                 CASE on_match WHEN 'skip' THEN 'skip' WHEN 'create' THEN 'create' ELSE 'update' END,
-                ARRAY[row_.n], CASE WHEN on_match <> 'create' THEN ARRAY[(hits -> 0 ->> 'id')::uuid] END);
+                ARRAY[n], CASE WHEN on_match <> 'create' THEN ARRAY[(hits -> 0 ->> 'id')::uuid] END);
         ELSE
-            PERFORM saleshub.import_mark('conflict', ARRAY[row_.n], NULL);
-            PERFORM saleshub.import_note(true, 'ambiguous', NULL, ARRAY[row_.n], ARRAY[format(
-                'may be %s', (SELECT string_agg(format('%s (%s)', h ->> 'name', h ->> 'id'), ', ' ORDER BY n)
-                              FROM jsonb_array_elements(hits) WITH ORDINALITY AS e (h, n)))], NULL);
+            PERFORM saleshub.import_mark('conflict', ARRAY[n], NULL);
+            PERFORM saleshub.import_note(true, 'ambiguous', NULL, ARRAY[n], ARRAY[format(
+                'may be %s', (SELECT string_agg(format('%s (%s)', h ->> 'name', h ->> 'id'), ', ' ORDER BY place)
+                              FROM jsonb_array_elements(hits) WITH ORDINALITY AS e (h, place)))], NULL);
         END IF;
     END LOOP;
 END;
@@ -178,22 +179,23 @@ CREATE FUNCTION saleshub.import_warn_industry(layout jsonb) RETURNS void
 AS $$
 DECLARE
     value text := saleshub.import_value(layout, 'industry');
-    said record;
+    said text;
+    n integer[];
     near text;
 BEGIN
     IF value IS NULL THEN
         RETURN;
     END IF;
-    FOR said IN EXECUTE format('SELECT %1$s AS value, array_agg(r.n) AS n FROM saleshub.import_rows(''new'') %2$s'
+    FOR said, n IN EXECUTE format('SELECT %1$s AS value, array_agg(r.n) AS n FROM saleshub.import_rows(''new'') %2$s'
                                ' WHERE length(%1$s) > 4 GROUP BY 1 ORDER BY 1', value, saleshub.import_shape(layout))
     LOOP
-        CONTINUE WHEN lower(said.value) = ANY (saleshub.import_industries());
-        near := saleshub.import_nearest(lower(said.value), saleshub.import_industries());
+        CONTINUE WHEN lower(said) = ANY (saleshub.import_industries());
+        near := saleshub.import_nearest(lower(said), saleshub.import_industries());
         IF near IS NOT NULL THEN
             PERFORM saleshub.import_note(
-                false, 'looks_like', saleshub.import_header(layout, 'industry'), said.n,
-                array_fill(format('looks like "%s"', near), ARRAY[cardinality(said.n)]),
-                array_fill(said.value, ARRAY[cardinality(said.n)]));
+                false, 'looks_like', saleshub.import_header(layout, 'industry'), n,
+                array_fill(format('looks like "%s"', near), ARRAY[cardinality(n)]),
+                array_fill(said, ARRAY[cardinality(n)]));
         END IF;
     END LOOP;
 END;

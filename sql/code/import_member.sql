@@ -143,7 +143,10 @@ CREATE FUNCTION saleshub.import_members(layout jsonb, options jsonb) RETURNS jso
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    row_ record;
+    n integer;
+    status text;
+    known uuid;
+    doc jsonb;
     done record;
     state text;
     message text;
@@ -153,7 +156,7 @@ DECLARE
 BEGIN
     PERFORM saleshub.need_admin();
     PERFORM saleshub.import_meet_all('member', layout, options);
-    FOR row_ IN EXECUTE format(
+    FOR n, status, known, doc IN EXECUTE format(
         'SELECT r.n, r.status, r.id, jsonb_strip_nulls(jsonb_build_object(%s)) AS doc FROM ('
         ' SELECT ''create'' AS status, r.* FROM saleshub.import_rows(''create'') %2$s UNION ALL'
         ' SELECT ''update'', r.* FROM saleshub.import_rows(''update'') %2$s) r ORDER BY r.n',
@@ -162,18 +165,18 @@ BEGIN
          WHERE c.v ->> 'column' <> 'member_id'), saleshub.import_shape(layout))
     LOOP
         BEGIN
-            done := saleshub.import_member_row(row_.doc, options, CASE row_.status WHEN 'update' THEN row_.id END);
-            PERFORM saleshub.import_mark(row_.status, ARRAY[row_.n], ARRAY[done.id]);
+            done := saleshub.import_member_row(doc, options, CASE status WHEN 'update' THEN known END);
+            PERFORM saleshub.import_mark(status, ARRAY[n], ARRAY[done.id]);
             updated := updated || coalesce(done.updated, '[]');
             made := made || done.made;
-            PERFORM saleshub.import_member_warn(layout, row_.n, row_.doc, done.id, done.warnings);
+            PERFORM saleshub.import_member_warn(layout, n, doc, done.id, done.warnings);
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
                                     detail = PG_EXCEPTION_DETAIL;
             IF saleshub.problem_status(state) IS NULL THEN
                 RAISE;
             END IF;
-            PERFORM saleshub.import_refuse(layout, row_.n, state, message, detail);
+            PERFORM saleshub.import_refuse(layout, n, state, message, detail);
         END;
     END LOOP;
     RETURN jsonb_build_object('updated', updated, 'made', made);

@@ -108,3 +108,6 @@ SELECT pg_temp.try('leads', E'last_name\nA', '{"colour": "red"}');
 
 -- a dry run leaves nothing but itself
 SELECT count(*) FROM crm.lead WHERE org_id = saleshub.org_id() AND deleted_at IS NULL;
+RESET ROLE;
+DELETE FROM crm.import;
+DELETE FROM saleshub.upload;

@@ -127,3 +127,6 @@ SELECT pg_temp.retry(0, E'last_name,website\nA1,a1.example\nA2,no web\nA3,a3.exa
 SELECT last_name FROM crm.lead WHERE org_id = saleshub.org_id() AND last_name LIKE 'A_' AND deleted_at IS NULL ORDER BY 1;
 SELECT pg_temp.retry(1, E'last_name\nx\n');
 SELECT crm.import_cancel(id) FROM pg_temp.done ORDER BY n DESC LIMIT 1;
+RESET ROLE;
+DELETE FROM crm.import;
+DELETE FROM saleshub.upload;
