@@ -104,7 +104,7 @@ write_time(struct csv_writer *csv, Datum value, Oid type)
 	sh_csv_bare(csv, text, strlen(text));
 }
 
-/* Items with ; between them; \ before a ; or \ within. */
+/* Items with ; between them; \ before what a reader may take for the end of one, and itself. */
 static void
 write_list(struct csv_writer *csv, ArrayType *array)
 {
@@ -125,7 +125,7 @@ write_list(struct csv_writer *csv, ArrayType *array)
 		{
 			char byte = VARDATA_ANY(item)[c];
 
-			if (byte == ';' || byte == '\\')
+			if (byte == ';' || byte == ',' || byte == '|' || byte == '\\')
 				appendStringInfoChar(&list, '\\');
 			appendStringInfoChar(&list, byte);
 		}

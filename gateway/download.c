@@ -273,6 +273,17 @@ take_rows(struct download *download, const struct pool_result *result)
 		download->wanted = MOST_ROWS;
 }
 
+/* False: the client is gone, and the request released. */
+static bool
+begin_answer(struct download *download)
+{
+	const char *type = download->type;
+	bool compress = strncmp(type, "text/", 5) == 0 || strstr(type, "json") != NULL;
+
+	return http_download_begin(
+		download->request, download->status, type, download->length, compress, &download->super);
+}
+
 static void
 send_piece(struct download *download)
 {
@@ -281,11 +292,7 @@ send_piece(struct download *download)
 	if (!download->begun)
 	{
 		download->begun = true;
-		http_download_begin(download->request,
-							download->status,
-							download->type,
-							download->length,
-							&download->super);
+		begin_answer(download);
 	}
 	download->sending = true;
 	download->bytes += piece.len;
@@ -487,8 +494,7 @@ on_finish(struct transfer *transfer, const struct pool_result *result)
 	request->on_gone = NULL;
 	if (!wanted)
 		http_reply(request, 304, NULL, NULL, 0);
-	else if (http_download_begin(
-				 request, download->status, download->type, download->length, &download->super))
+	else if (begin_answer(download))
 		send_last(download, h2o_iovec_init(NULL, 0), H2O_SEND_STATE_FINAL);
 	close_transfer(download);
 }

@@ -288,6 +288,7 @@ begin(struct request *request, int status, const char *content_type)
 	h2o_req_t *req = request->h2o;
 
 	request->replied = true;
+	req->compress_hint = H2O_COMPRESS_HINT_DISABLE;
 	req->res.status = status;
 	req->res.reason = sqlstate_title(status);
 	if (content_type)
@@ -339,35 +340,31 @@ http_reply(struct request *request, int status, const char *content_type, const 
 	http_release(request);
 }
 
-/* length: SIZE_MAX when nobody knows it yet. */
-static bool
-begin_pieces(struct request *request, int status, const char *content_type, size_t length,
-			 h2o_generator_t *generator)
+bool
+http_stream_begin(struct request *request, int status, const char *content_type,
+				  h2o_generator_t *generator)
 {
-	if (!request->h2o)
+	return http_download_begin(request, status, content_type, SIZE_MAX, false, generator);
+}
+
+bool
+http_download_begin(struct request *request, int status, const char *content_type, size_t length,
+					bool compress, h2o_generator_t *generator)
+{
+	h2o_req_t *req = request->h2o;
+
+	if (!req)
 	{
 		http_done(request, status, 0);
 		return false;
 	}
 	begin(request, status, content_type);
-	request->h2o->res.content_length = length;
-	door_stream(request->h2o->conn->callbacks->get_socket(request->h2o->conn));
-	h2o_start_response(request->h2o, generator);
+	if (compress)
+		req->compress_hint = H2O_COMPRESS_HINT_ENABLE;
+	req->res.content_length = length;
+	door_stream(req->conn->callbacks->get_socket(req->conn));
+	h2o_start_response(req, generator);
 	return true;
-}
-
-bool
-http_stream_begin(struct request *request, int status, const char *content_type,
-				  h2o_generator_t *generator)
-{
-	return begin_pieces(request, status, content_type, SIZE_MAX, generator);
-}
-
-bool
-http_download_begin(struct request *request, int status, const char *content_type, size_t length,
-					h2o_generator_t *generator)
-{
-	return begin_pieces(request, status, content_type, length, generator);
 }
 
 void

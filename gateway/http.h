@@ -78,9 +78,12 @@ void http_reply_etag_as(struct request *request, int status, const char *content
  */
 bool http_stream_begin(struct request *request, int status, const char *content_type,
 					   h2o_generator_t *generator);
-/* The same for what ends by itself; length: of all pieces together, SIZE_MAX when not known. */
+/*
+ * The same for what ends by itself; length: of all pieces together, SIZE_MAX when not known;
+ * compress: by gzip, when the client takes it.
+ */
 bool http_download_begin(struct request *request, int status, const char *content_type,
-						 size_t length, h2o_generator_t *generator);
+						 size_t length, bool compress, h2o_generator_t *generator);
 /* The stream is over (sent its last piece, or the client is gone): logs, counts, releases. */
 void http_stream_end(struct request *request, size_t bytes);
 /* For an answer made without this module (a WebSocket upgrade): logs, counts, releases. */

@@ -241,6 +241,7 @@ on_admin_request(h2o_handler_t *handler, h2o_req_t *req)
 static void
 install(h2o_globalconf_t *global, struct site *site, int (*on_req)(h2o_handler_t *, h2o_req_t *))
 {
+	h2o_compress_args_t compress = { .min_size = 1024, .gzip.quality = 1, .brotli.quality = -1 };
 	h2o_hostconf_t *host;
 	h2o_pathconf_t *path;
 	struct site_handler *handler;
@@ -253,6 +254,7 @@ install(h2o_globalconf_t *global, struct site *site, int (*on_req)(h2o_handler_t
 	global->http1.upgrade_to_http2 = 0;
 	host = h2o_config_register_host(global, h2o_iovec_init(H2O_STRLIT("default")), 65535);
 	path = h2o_config_register_path(host, "/", 0);
+	h2o_compress_register(path, &compress); /* of what asks for it: see http_download_begin */
 	handler = (struct site_handler *) h2o_create_handler(path, sizeof *handler);
 	handler->super.on_req = on_req;
 	handler->site = site;

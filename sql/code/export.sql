@@ -73,7 +73,7 @@ COMMENT ON FUNCTION saleshub.export_accepts(text) IS
 
 -- Columns of CSV
 
-CREATE FUNCTION saleshub.export_flat(field jsonb, OUT name text, OUT sql text)
+CREATE FUNCTION saleshub.export_flat(field jsonb, shown text, OUT name text, OUT sql text)
     RETURNS SETOF record
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -106,7 +106,7 @@ BEGIN
         WHEN 'lines' THEN
             RETURN QUERY SELECT said, format('nullif(%s, ''[]'')', saleshub.deal_lines());
         WHEN 'object' THEN
-            RETURN QUERY SELECT said, format('nullif(nullif(%s, ''{}''), ''[]'')', col);
+            RETURN QUERY SELECT said, format('nullif(nullif(%s, ''{}''), ''[]'')', shown);
         WHEN 'number' THEN
             RETURN QUERY SELECT said, format('trim_scale(%s)', col);
         ELSE
@@ -114,8 +114,8 @@ BEGIN
     END CASE;
 END;
 $$;
-COMMENT ON FUNCTION saleshub.export_flat(jsonb) IS
-    'The columns of CSV that a field becomes, and the SQL text of their values; the row is called t.';
+COMMENT ON FUNCTION saleshub.export_flat(jsonb, text) IS
+    'The columns of CSV that a field becomes, and the SQL text of their values; shown is that of its JSON, the row is called t.';
 
 CREATE FUNCTION saleshub.export_columns(meta jsonb, OUT name text, OUT sql text, OUT field text,
                                         OUT place bigint)
@@ -131,7 +131,7 @@ BEGIN
     SELECT DISTINCT ON (c.name) c.name, c.sql, f.value ->> 'name', f.n * 100 + c.n
     FROM jsonb_array_elements(saleshub.export_fields(meta ->> 'noun')) WITH ORDINALITY AS f (value, n),
          LATERAL (SELECT x.name, x.sql, row_number() OVER () AS n
-                  FROM saleshub.export_flat(f.value) x) c
+                  FROM saleshub.export_flat(f.value, meta -> 'json' ->> (f.value ->> 'name')) x) c
     WHERE meta -> 'json' ? (f.value ->> 'name') AND c.name <> ALL (hidden)
     ORDER BY c.name, f.n, c.n;
 END;
@@ -139,11 +139,11 @@ $$;
 COMMENT ON FUNCTION saleshub.export_columns(jsonb) IS
     'The columns of CSV of a noun that the member sees.';
 
-CREATE FUNCTION saleshub.export_custom(name text) RETURNS text
+CREATE FUNCTION saleshub.export_custom(meta jsonb, name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN pg_catalog.format('t.custom ->> %L', pg_catalog.substr(name, 8));
-COMMENT ON FUNCTION saleshub.export_custom(text) IS
-    'SQL text of the value of a custom field, custom.<key>.';
+    RETURN pg_catalog.format('(%s) ->> %L', meta #>> '{json,custom}', pg_catalog.substr(name, 8));
+COMMENT ON FUNCTION saleshub.export_custom(jsonb, text) IS
+    'SQL text of the value of a custom field, custom.<key>, as far as the member sees it.';
 
 CREATE FUNCTION saleshub.export_chosen(meta jsonb, fields text, OUT names text[], OUT sql text)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -169,7 +169,7 @@ BEGIN
         FROM wanted w LEFT JOIN col c ON w.name IN (c.name, c.field)
         WHERE w.name NOT LIKE 'custom.%'
         UNION ALL
-        SELECT w.name, w.n, w.name, saleshub.export_custom(w.name), 0
+        SELECT w.name, w.n, w.name, saleshub.export_custom(meta, w.name), 0
         FROM wanted w
         WHERE w.name LIKE 'custom._%' AND EXISTS (SELECT FROM col c WHERE c.name = 'custom')
     ), once AS (

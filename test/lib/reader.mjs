@@ -5,7 +5,7 @@ import { waitFor } from './stack.mjs';
 /* Bytes come only after take(). */
 export class Reader
 {
-	constructor(stack, session, path)
+	constructor(stack, session, path, headers = {})
 	{
 		const { hostname, port } = new URL(stack.url);
 		this.size = 0;
@@ -23,7 +23,10 @@ export class Reader
 			if (this.size >= this.upto)
 				this.socket.pause();
 		});
-		this.socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${session.access_token}\r\nConnection: close\r\n\r\n`);
+		this.socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${session.access_token}\r\nConnection: close\r\n`);
+		for (const [name, value] of Object.entries(headers))
+			this.socket.write(`${name}: ${value}\r\n`);
+		this.socket.write('\r\n');
 	}
 
 	/* Takes about so many bytes more, or all. */
