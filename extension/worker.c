@@ -407,7 +407,7 @@ work(void)
 		if (elapsed(&folded, FOLD_EVERY))
 			fold();
 		if (elapsed(&routed, ROUTE_EVERY))
-			(void) call("SELECT saleshub.routing_run()", "routing");
+			(void) call("SELECT saleshub.sla_run() + saleshub.routing_run()", "routing");
 		if (elapsed(&imported, IMPORT_EVERY))
 			sh_import_dispatch(call("SELECT saleshub.import_waiting()", "looking for imports"),
 							   MyBgworkerEntry->bgw_extra);

@@ -138,6 +138,7 @@ DECLARE
     n bigint;
 BEGIN
     PERFORM saleshub.event_start();
+    PERFORM saleshub.sla_run();
     PERFORM saleshub.routing_run();
     LOOP
         SELECT r.fired INTO n FROM saleshub.remind() r;

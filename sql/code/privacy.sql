@@ -135,6 +135,8 @@ BEGIN
         'assignments', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' - 'candidates'
                                                   ORDER BY r.assignment_id), '[]')
                         FROM crm.assignment_log r WHERE r.org_id = org AND r.lead_id = ANY (leads)),
+        'responses', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' ORDER BY r.sla_timer_id), '[]')
+                      FROM crm.sla_timer r WHERE r.org_id = org AND r.lead_id = ANY (leads)),
         'history', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' ORDER BY r.change_id), '[]')
                     FROM crm.change_log r
                     WHERE r.org_id = org AND (r.entity_id = ANY (ids)

@@ -65,6 +65,8 @@ BEGIN
     WHERE noun = 'lead' AND h.org_id = org AND h.lead_id = ANY (ids);
     DELETE FROM crm.assignment_log a
     WHERE noun = 'lead' AND a.org_id = org AND a.lead_id = ANY (ids);
+    DELETE FROM crm.sla_timer t
+    WHERE noun = 'lead' AND t.org_id = org AND t.lead_id = ANY (ids);
     DELETE FROM crm.routing_queue q
     WHERE noun = 'lead' AND q.org_id = org AND q.lead_id = ANY (ids);
     EXECUTE format('DELETE FROM %s WHERE org_id = $1 AND %I = ANY ($2) AND deleted_at IS NOT NULL',

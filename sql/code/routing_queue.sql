@@ -86,12 +86,16 @@ BEGIN
     THEN
         INSERT INTO saleshub.routing_wake (org_id, member_id) VALUES (OLD.org_id, OLD.owner_id);
     END IF;
+    IF (OLD.owner_id, OLD.status, OLD.deleted_at) IS DISTINCT FROM (NEW.owner_id, NEW.status, NEW.deleted_at) THEN
+        PERFORM saleshub.sla_follow(NEW.org_id, NEW.lead_id, OLD.owner_id, NEW.owner_id, is_open,
+                                    NEW.status, NEW.grade, NEW.deleted_at IS NOT NULL);
+    END IF;
     RETURN NULL;
 END
 $$;
 ALTER FUNCTION saleshub.lead_assigned() OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.lead_assigned() IS
-    'Trigger: leads without an owner wait in the queue, others do not; what was given by hand is logged; the queue is told of capacity that becomes free';
+    'Trigger: leads without an owner wait in the queue, others do not; what was given by hand is logged; the queue is told of capacity that becomes free; the time to respond follows';
 
 CREATE FUNCTION saleshub.assigned_by_hand(
     org uuid, lead uuid, member uuid, previous uuid, created_at timestamptz) RETURNS void

@@ -70,6 +70,10 @@ SELECT saleshub.add_fk('routing_member_calendar_fk', 'crm.routing_member',
                        'crm.routing_calendar', 'org_id, routing_calendar_id');
 SELECT saleshub.add_fk('routing_territory_member_fk', 'crm.routing_territory', 'org_id, member_id',
                        'crm.member', 'org_id, member_id');
+SELECT saleshub.add_fk('sla_policy_pool_fk', 'crm.sla_policy', 'org_id, routing_pool_id',
+                       'crm.routing_pool', 'org_id, routing_pool_id');
+SELECT saleshub.add_fk('sla_policy_rule_fk', 'crm.sla_policy', 'org_id, routing_rule_id',
+                       'crm.routing_rule', 'org_id, routing_rule_id');
 SELECT saleshub.add_fk('absence_member_fk', 'crm.absence', 'org_id, member_id',
                        'crm.member', 'org_id, member_id');
 

@@ -95,3 +95,24 @@ test('settings and a batch', async () => {
 	const batch = await answered(200, 'POST', '/v1/leads:route', { limit: 10 });
 	assert.equal(batch.routed + batch.waiting, batch.results.length);
 });
+
+test('a lead is to be answered in time, and a call of its owner answers it', async () => {
+	const put = await answered(200, 'PUT', '/v1/routing/sla', { policies: [
+		{ name: 'An hour', target_minutes: 60, notify_minutes: 10, calendar: 'always', max_hops: 1 }] });
+	assert.deepEqual(put.policies[0].pause_statuses, ['nurturing']);
+	assert.deepEqual(await answered(200, 'GET', '/v1/routing/sla'), put);
+	const refused = await answered(422, 'PUT', '/v1/routing/sla', { policies: [{ name: 'x', target_minutes: 5, notify_minutes: 5 }] });
+	assert.deepEqual(refused.errors.map((e) => e.pointer), ['/policies/0/notify_minutes']);
+
+	const lead = await answered(201, 'POST', '/v1/leads', { last_name: 'Answered', owner_id: rep.id });
+	const running = await answered(200, 'GET', `/v1/leads/${lead.id}/sla`);
+	assert.equal(running.state, 'running');
+	assert.equal(Date.parse(running.due_at) - Date.parse(running.assignments[0].assigned_at), 3600000);
+	await answered(201, 'POST', '/v1/activities', { type: 'call', subject: 'Hello', owner_id: rep.id,
+		done_at: new Date().toISOString(), links: [{ type: 'lead', id: lead.id }] });
+	const met = await answered(200, 'GET', `/v1/leads/${lead.id}/sla`);
+	assert.equal(met.state, 'met');
+	assert.ok(met.assignments[0].response_seconds < 60);
+	assert.deepEqual((await answered(200, 'GET', '/v1/routing/sla/breaches')).data, []);
+	await answered(404, 'GET', `/v1/leads/${rep.id}/sla`);
+});
