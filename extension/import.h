@@ -65,6 +65,7 @@ extern const char *sh_import_date(const char *text, int len, char order, char **
 /* A time without a zone gets this one. */
 extern const char *sh_import_timestamp(const char *text, int len, char order, const char *zone,
 									   char **out);
+extern bool sh_import_uuid_ok(const char *p, int len);
 extern const char *sh_import_boolean(const char *text, int len, char **out);
 extern bool sh_import_email_ok(const char *text, int len);
 /* What a cell says about how its column is written; EVIDENCE_NONE for neither number nor date. */

@@ -327,57 +327,56 @@ whole_number(const char *p, int len, char decimal, char **out)
 	return NULL;
 }
 
-/* A list of tags as an array literal, or as JSON. */
+static void
+add_tag(StringInfo out, const char *tag, bool json)
+{
+	if (json)
+	{
+		escape_json(out, tag);
+		return;
+	}
+	appendStringInfoChar(out, '"');
+	for (; *tag; tag++)
+	{
+		if (*tag == '"' || *tag == '\\')
+			appendStringInfoChar(out, '\\');
+		appendStringInfoChar(out, *tag);
+	}
+	appendStringInfoChar(out, '"');
+}
+
+/* A list of tags as an array literal, or as JSON; \ before a separator or \ makes it part of one. */
 static char *
 tag_list(const char *p, int len, bool json)
 {
 	const char *end = p + len;
+	char *tag = palloc(len + 1);
 	StringInfoData out;
 	int n = 0;
 
 	initStringInfo(&out);
 	appendStringInfoChar(&out, json ? '[' : '{');
-	while (p < end)
+	for (; p < end; p++)
 	{
-		const char *stop = p;
-		int size;
+		const char *start = tag;
+		int size = 0;
 
-		while (stop < end && !strchr(",;|", *stop))
-			stop++;
-		size = (int) (stop - p);
-		trim(&p, &size);
+		for (; p < end && !strchr(",;|", *p); p++)
+		{
+			if (*p == '\\' && p + 1 < end && strchr(",;|\\", p[1]))
+				p++;
+			tag[size++] = *p;
+		}
+		trim(&start, &size);
 		if (size > 0)
 		{
 			if (n++)
 				appendStringInfoChar(&out, ',');
-			escape_json(&out, pnstrdup(p, size));
+			add_tag(&out, pnstrdup(start, size), json);
 		}
-		p = stop + 1;
 	}
 	appendStringInfoChar(&out, json ? ']' : '}');
 	return out.data;
-}
-
-static bool
-is_uuid(const char *p, int len)
-{
-	static const int dashes[] = { 8, 13, 18, 23 };
-	int dash = 0;
-
-	if (len != 36)
-		return false;
-	for (int i = 0; i < len; i++)
-	{
-		if (dash < 4 && i == dashes[dash])
-		{
-			if (p[i] != '-')
-				return false;
-			dash++;
-		}
-		else if (!isxdigit((unsigned char) p[i]))
-			return false;
-	}
-	return true;
 }
 
 static const char *
@@ -430,7 +429,7 @@ convert(const struct import_layout *layout, const struct import_target *target, 
 			return sh_import_boolean(p, len, out);
 		case IMPORT_UUID:
 			*out = pnstrdup(p, len);
-			return is_uuid(p, len) ? NULL : "not_a_uuid";
+			return sh_import_uuid_ok(p, len) ? NULL : "not_a_uuid";
 		case IMPORT_TAGS:
 			*out = tag_list(p, len, target->member != NULL);
 			return NULL;
@@ -471,6 +470,18 @@ put_member(struct import_maker *maker, const struct import_target *target, const
 	}
 }
 
+/* Takes off the apostrophe that keeps a spreadsheet from running a cell, as exports write it. */
+static void
+unguard(const char **p, int *len)
+{
+	int start = (int) strspn(*p, "'");
+
+	if (start == 0 || start >= *len || !strchr("=+-@\t\r\n", (*p)[start]))
+		return;
+	(*p)++;
+	(*len)--;
+}
+
 static void
 take_target(struct import_maker *maker, struct import_row *row, int place, int n, List **issues)
 {
@@ -485,6 +496,7 @@ take_target(struct import_maker *maker, struct import_row *row, int place, int n
 
 	maker->given[place] = NULL;
 	trim(&p, &len);
+	unguard(&p, &len);
 	apply_map(target, &p, &len);
 	if (len == 0)
 	{

@@ -650,3 +650,25 @@ sh_import_evidence(const char *text, int len)
 			return EVIDENCE_DATE | EVIDENCE_UNSURE;
 	}
 }
+
+bool
+sh_import_uuid_ok(const char *p, int len)
+{
+	static const int dashes[] = { 8, 13, 18, 23 };
+	int dash = 0;
+
+	if (len != 36)
+		return false;
+	for (int i = 0; i < len; i++)
+	{
+		if (dash < 4 && i == dashes[dash])
+		{
+			if (p[i] != '-')
+				return false;
+			dash++;
+		}
+		else if (!isxdigit((unsigned char) p[i]))
+			return false;
+	}
+	return true;
+}
