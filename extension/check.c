@@ -16,6 +16,8 @@
 #include "utils/rel.h"
 
 #include "check.h"
+#include "custom.h"
+#include "predicate.h"
 #include "saleshub.h"
 
 #define REVENUE_MAX INT64CONST(1000000000000000)
@@ -202,11 +204,39 @@ sh_check_tags(struct check_row *row, int column)
 		sh_check_set(row, column, tags);
 }
 
-void
-sh_check_custom(struct check_row *row, int column)
+static Jsonb *
+old_jsonb(struct check_row *row, int column)
 {
+	bool isnull = true;
+	Datum value = row->old ?
+					  heap_getattr(row->old, row->at[column], RelationGetDescr(row->rel), &isnull) :
+					  (Datum) 0;
+
+	return isnull ? NULL : DatumGetJsonbP(value);
+}
+
+void
+sh_check_custom(struct check_row *row, int column, const char *entity)
+{
+	List *faults = NIL;
+	ListCell *cell;
+	Jsonb *custom;
+	Jsonb *checked;
+
 	if (sh_check_null(row, column))
 		sh_check_set(row, column, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	if (!sh_check_is_new(row, column) || !sh_custom_any(sh_custom_fields(&row->org), entity))
+		return;
+	custom = DatumGetJsonbP(row->values[row->at[column] - 1]);
+	checked = sh_custom_check(entity, &row->org, custom, old_jsonb(row, column), &faults);
+	if (checked != custom)
+		sh_check_set(row, column, JsonbPGetDatum(checked));
+	foreach (cell, faults)
+	{
+		const struct predicate_error *error = lfirst(cell);
+
+		sh_check_fault(row, error->pointer, error->code, error->detail);
+	}
 }
 
 /* --- faults --- */

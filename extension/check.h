@@ -48,7 +48,8 @@ extern void sh_check_fault(struct check_row *row, const char *pointer, const cha
 extern void sh_check_clean(struct check_row *row, int column);
 extern void sh_check_lower(struct check_row *row, int column);
 extern void sh_check_tags(struct check_row *row, int column);
-extern void sh_check_custom(struct check_row *row, int column);
+/* Custom fields of a kind of record: their normal form, and their faults. */
+extern void sh_check_custom(struct check_row *row, int column, const char *entity);
 
 /* Faults */
 extern void sh_check_length(struct check_row *row, int column, const char *pointer, int most);

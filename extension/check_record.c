@@ -181,7 +181,7 @@ normalise_lead(struct check_row *row)
 	clean_columns(row, plain, lengthof(plain));
 	sh_check_lower(row, LEAD_EMAIL);
 	sh_check_tags(row, LEAD_TAGS);
-	sh_check_custom(row, LEAD_CUSTOM);
+	sh_check_custom(row, LEAD_CUSTOM, "lead");
 	sh_check_currency(row, LEAD_CURRENCY, LEAD_REVENUE);
 }
 
@@ -246,7 +246,7 @@ sh_contact_check(PG_FUNCTION_ARGS)
 	clean_columns(&row, plain, lengthof(plain));
 	sh_check_lower(&row, CONTACT_EMAIL);
 	sh_check_tags(&row, CONTACT_TAGS);
-	sh_check_custom(&row, CONTACT_CUSTOM);
+	sh_check_custom(&row, CONTACT_CUSTOM, "contact");
 	if (sh_check_null(&row, CONTACT_FIRST_NAME) && sh_check_null(&row, CONTACT_LAST_NAME) &&
 		sh_check_null(&row, CONTACT_EMAIL))
 		sh_check_fault(&row, "/last_name", "required", "or first_name or email is required");
@@ -317,7 +317,7 @@ normalise_company(struct check_row *row)
 
 	clean_columns(row, plain, lengthof(plain));
 	sh_check_tags(row, COMPANY_TAGS);
-	sh_check_custom(row, COMPANY_CUSTOM);
+	sh_check_custom(row, COMPANY_CUSTOM, "company");
 	sh_check_currency(row, COMPANY_CURRENCY, COMPANY_REVENUE);
 	domain = sh_check_text(row, COMPANY_DOMAIN);
 	if (!row->old && (!domain.data || !sh_normal_clean(domain).data))
@@ -419,7 +419,7 @@ sh_activity_check(PG_FUNCTION_ARGS)
 	if (is_empty(&row, ACTIVITY_BODY))
 		sh_check_set_text(&row, ACTIVITY_BODY, (struct span){ NULL, 0 });
 	sh_check_clean(&row, ACTIVITY_OUTCOME);
-	sh_check_custom(&row, ACTIVITY_CUSTOM);
+	sh_check_custom(&row, ACTIVITY_CUSTOM, "activity");
 	check_activity_type(&row);
 	if (sh_check_null(&row, ACTIVITY_SUBJECT))
 		sh_check_fault(&row, "/subject", "required", "is required");

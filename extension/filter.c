@@ -261,13 +261,78 @@ write_linked(struct writer *w, const struct predicate *node, bool negated)
 					 gap + 2);
 }
 
+/* A value, as SQL text, in the column of the table of values that is for the type. */
+static char *
+index_value(const struct predicate_subject *subject, const char *value, bool many)
+{
+	const char *array = many ? "[]" : "";
+
+	switch (subject->type)
+	{
+		case TYPE_BOOLEAN:
+			return psprintf("(%s)::int::float8", value);
+		case TYPE_INTEGER:
+		case TYPE_NUMERIC:
+			return psprintf("(%s)::float8%s", value, array);
+		case TYPE_DATE:
+			return many ?
+					   psprintf("ARRAY(SELECT d::timestamp AT TIME ZONE 'UTC' FROM unnest(%s) d)",
+								value) :
+					   psprintf("((%s)::timestamp AT TIME ZONE 'UTC')", value);
+		case TYPE_TIMESTAMP:
+			return pstrdup(value);
+		default:
+			return psprintf("(%s)::text%s", value, array);
+	}
+}
+
+/*
+ * What the table of values says beside the condition: it may say yes too often, for numbers are
+ * rounded there, and the condition has the last word. place is that of the values.
+ */
+static void
+write_index(struct writer *w, const struct predicate *node, int place)
+{
+	static const char *const signs[OP_LEAF_COUNT] = {
+		[OP_LT] = "<=", [OP_LE] = "<=", [OP_GT] = ">=", [OP_GE] = ">=", [OP_CONTAINS] = "="
+	};
+	const char *index = text_of(node->subject.meta, "index");
+	const char *gap = index ? strstr(index, "%s") : NULL;
+	bool many = node->count > 1;
+	char *value;
+
+	if (!gap)
+		return;
+	value =
+		index_value(&node->subject, many ? all_values(node, place) : one_value(node, place), many);
+	appendStringInfo(&w->sql,
+					 many ? " AND %.*s= ANY (%s)%s" : " AND %.*s%s %s%s",
+					 (int) (gap - index),
+					 index,
+					 many ? value : (signs[node->op] ? signs[node->op] : "="),
+					 many ? gap + 2 : value,
+					 gap + 2);
+}
+
+/* Conditions that the table of values can answer: the value is there, and is such. */
+static bool
+uses_index(const struct predicate *node, bool negated)
+{
+	return !negated && node->op != OP_STARTS_WITH && node->op != OP_MATCHES_DOMAIN &&
+		   (node->op != OP_CONTAINS || node->subject.type == TYPE_TAGS) &&
+		   text_of(node->subject.meta, "index") != NULL;
+}
+
 static void
 write_among(struct writer *w, const struct predicate *node, bool negated)
 {
 	const char *column = column_of(&node->subject);
 	int place = push_constants(w, node);
 	const char *off = negated ? " IS NOT TRUE" : "";
+	bool index = uses_index(node, negated);
 
+	if (index)
+		appendStringInfoChar(&w->sql, '(');
 	if (node->subject.type == TYPE_TAGS)
 		appendStringInfo(
 			&w->sql, "saleshub.tags_any(%s, %s)%s", column, all_values(node, place), off);
@@ -279,6 +344,11 @@ write_among(struct writer *w, const struct predicate *node, bool negated)
 						 column,
 						 negated ? "IS DISTINCT FROM" : "=",
 						 one_value(node, place));
+	if (index)
+	{
+		write_index(w, node, place);
+		appendStringInfoChar(&w->sql, ')');
+	}
 }
 
 static void
@@ -291,13 +361,22 @@ write_order(struct writer *w, const struct predicate *node, bool negated)
 		[OP_GE] = ">=",
 	};
 
+	int place = push_constants(w, node);
+	bool index = uses_index(node, negated);
+
 	/* An empty text is nothing, not the first of all texts. */
 	appendStringInfo(&w->sql,
-					 is_text(&node->subject) ? "(nullif(%s, '') %s %s)%s" : "(%s %s %s)%s",
+					 is_text(&node->subject) ? "%s(nullif(%s, '') %s %s)%s" : "%s(%s %s %s)%s",
+					 index ? "(" : "",
 					 column_of(&node->subject),
 					 signs[node->op],
-					 one_value(node, push_constants(w, node)),
+					 one_value(node, place),
 					 negated ? " IS NOT TRUE" : "");
+	if (index)
+	{
+		write_index(w, node, place);
+		appendStringInfoChar(&w->sql, ')');
+	}
 }
 
 static void

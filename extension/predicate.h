@@ -166,4 +166,7 @@ extern bool sh_predicate_domain(const struct predicate_text *email,
 								const struct predicate_constant *wanted);
 /* Which domains a text names; folded. */
 extern enum domain_kind sh_predicate_domain_kind(const struct predicate_text *name);
+/* A day that exists, as 2026-12-31; an instant, as 2026-12-31T23:59:00Z. */
+extern bool sh_predicate_is_date(const char *value);
+extern bool sh_predicate_is_time(const char *value);
 extern bool sh_predicate_has_tag(Datum tags, const struct predicate_text *wanted);

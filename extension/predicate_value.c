@@ -145,13 +145,24 @@ is_date_math(const char *p)
 	return true;
 }
 
+bool
+sh_predicate_is_date(const char *value)
+{
+	return read_date(&value) && *value == '\0';
+}
+
+bool
+sh_predicate_is_time(const char *value)
+{
+	return read_date(&value) && (skip(&value, 'T') || skip(&value, 't') || skip(&value, ' ')) &&
+		   read_time(&value) && *value == '\0';
+}
+
 static bool
 take_date(const char *value, struct predicate_constant *out, struct refusal *why)
 {
-	const char *p = value;
-
 	out->relative = is_date_math(value);
-	if (!out->relative && (!read_date(&p) || *p != '\0'))
+	if (!out->relative && !sh_predicate_is_date(value))
 		return refuse(why, "type", "A date is needed, as 2026-12-31 or today or now-7d/d.");
 	out->text.data = value;
 	out->text.len = strlen(value);
@@ -162,16 +173,10 @@ take_date(const char *value, struct predicate_constant *out, struct refusal *why
 static bool
 take_timestamp(const char *value, struct predicate_constant *out, struct refusal *why)
 {
-	const char *p = value;
-	bool good = read_date(&p);
-
 	out->relative = is_date_math(value);
-	if (out->relative)
-		good = true;
-	else if (good && *p == '\0')
+	if (!out->relative && sh_predicate_is_date(value))
 		value = psprintf("%sT00:00:00Z", value);
-	else if (!good || !(skip(&p, 'T') || skip(&p, 't') || skip(&p, ' ')) || !read_time(&p) ||
-			 *p != '\0')
+	else if (!out->relative && !sh_predicate_is_time(value))
 		return refuse(why, "type", "A date or time is needed, as 2026-12-31T23:59:00Z or now-7d.");
 	out->text.data = value;
 	out->text.len = strlen(value);

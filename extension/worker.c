@@ -32,11 +32,13 @@
 #define EPOCH_SIZE 32
 #define PUBLISH_BATCH 2000
 #define FOLD_BATCH 20000
-/* Milliseconds: between folds, looks at waiting leads, housekeeping, and the longest sleep. */
+/* Milliseconds: between folds, looks at waiting leads, housekeeping, imports, looks for an index to
+   build, and the longest sleep. */
 #define FOLD_EVERY 500
 #define ROUTE_EVERY 1000
 #define MAINTAIN_EVERY 60000
 #define IMPORT_EVERY 200
+#define BUILD_EVERY 1000
 #define NAP 1000
 /* After a busy pass the next look comes soon, for commits of two phases that could not signal. */
 #define BUSY_NAP 50
@@ -392,6 +394,8 @@ work(void)
 	TimestampTz routed = 0;
 	TimestampTz maintained = 0;
 	TimestampTz imported = 0;
+	TimestampTz built = 0;
+	bool building = false;
 
 	(void) call("SELECT saleshub.event_start()", "starting");
 	show_position();
@@ -416,12 +420,14 @@ work(void)
 			(void) call("SELECT saleshub.keep_house()", "keeping house");
 			make_due(mine, 0);
 		}
+		if (building || elapsed(&built, BUILD_EVERY))
+			building = call("SELECT saleshub.custom_build()", "indexing custom fields") > 0;
 		if (busy && pg_atomic_read_u32(&mine->pending) != 0)
 		{
 			CHECK_FOR_INTERRUPTS();
 			continue;
 		}
-		nap(until_due(busy ? BUSY_NAP : NAP));
+		nap(until_due(busy || building ? BUSY_NAP : NAP));
 	}
 }
 

@@ -211,6 +211,9 @@ read_filter_pair(struct args *args, const struct route_arg *arg, char *name, cha
 		op = open + 1;
 	}
 	field = schema_property(arg->schema, name);
+	/* Which custom fields there are differs from organisation to organisation. */
+	if (!field && strncmp(name, "custom.", 7) == 0)
+		field = schema_property(arg->schema, "custom.*");
 	if (!field)
 		return false;
 	if (!is_operator(op) || !schema_lists(field, "ops", op))

@@ -113,7 +113,9 @@ DECLARE
     place bigint;
     bad jsonb := '[]';
 BEGIN
-    IF schema -> 'readOnly' = 'true' THEN
+    IF schema = 'false' THEN
+        RETURN saleshub.fault(pointer, 'unknown_member', 'is not known here');
+    ELSIF schema -> 'readOnly' = 'true' THEN
         RETURN saleshub.fault(pointer, 'read_only', 'may not be written by this role');
     ELSIF NOT saleshub.schema_type_ok(types, value) THEN
         RETURN saleshub.fault(pointer, 'invalid_type', 'must be ' || (

@@ -202,6 +202,7 @@ DECLARE
     fresh boolean := TG_OP = 'INSERT';
     place record;
     term record;
+    checked jsonb;
     faults jsonb := '[]';
     gate jsonb := '[]';
 BEGIN
@@ -210,7 +211,10 @@ BEGIN
     NEW.source := saleshub.clean(NEW.source);
     NEW.product := saleshub.clean(NEW.product);
     NEW.tags := saleshub.tags_normal(NEW.tags);
-    NEW.custom := coalesce(NEW.custom, '{}');
+    checked := saleshub.custom_check('deal', NEW.org_id, NEW.custom,
+                                     CASE WHEN TG_OP = 'UPDATE' THEN OLD.custom END);
+    NEW.custom := checked -> 'custom';
+    faults := faults || (checked -> 'faults');
     NEW.currency := coalesce(upper(saleshub.clean(NEW.currency)),
                              saleshub.org_currency(NEW.org_id));
 

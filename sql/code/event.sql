@@ -155,6 +155,9 @@ BEGIN
         folded := folded + n;
         EXIT WHEN n = 0;
     END LOOP;
+    LOOP
+        EXIT WHEN saleshub.custom_build() = 0;
+    END LOOP;
     RETURN jsonb_build_object('reminded', reminded, 'published', published, 'folded', folded,
                               'expired', saleshub.keep_house());
 END

@@ -29,6 +29,28 @@ END;
 COMMENT ON FUNCTION saleshub.change_json(jsonb) IS
     'The changed fields of a change_log row as the API writes them: {field: {old, new}}.';
 
+CREATE FUNCTION saleshub.custom_change(changed jsonb, keys text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    old jsonb := changed #> '{custom,0}';
+    new jsonb := changed #> '{custom,1}';
+BEGIN
+    IF keys = '{}' OR NOT changed ? 'custom' THEN
+        RETURN changed;
+    END IF;
+    old := CASE WHEN old = 'null' THEN old ELSE old - keys END;
+    new := CASE WHEN new = 'null' THEN new ELSE new - keys END;
+    IF old = new THEN
+        RETURN changed - 'custom';
+    END IF;
+    RETURN changed || jsonb_build_object('custom', jsonb_build_array(old, new));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.custom_change(jsonb, text[]) IS
+    'The changed fields of a change_log row without some keys of custom.';
+
 CREATE FUNCTION saleshub.page_json(rows jsonb, page integer, stamp text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -55,6 +77,7 @@ DECLARE
     page integer := saleshub.list_limit(limit_);
     stamp text := md5('history' || (meta ->> 'noun') || id::text);
     hidden text[] := saleshub.hidden_fields(meta ->> 'noun');
+    keys text[] := saleshub.custom_hidden(meta ->> 'noun', hidden);
     before uuid;
 BEGIN
     PERFORM saleshub.record_exists(meta, id);
@@ -67,7 +90,8 @@ BEGIN
             'place', jsonb_build_array(c.change_id),
             'doc', jsonb_build_object(
                 'id', c.change_id, 'op', c.op, 'version', c.version,
-                'changed', saleshub.change_json(c.changed - hidden), 'actor_id', c.actor_id,
+                'changed', saleshub.change_json(saleshub.custom_change(c.changed - hidden, keys)),
+                'actor_id', c.actor_id,
                 'request_id', c.request_id, 'at', saleshub.utc(c.at))) ORDER BY c.change_id DESC)
         FROM (
             SELECT *

@@ -251,10 +251,11 @@ BEGIN
     SELECT * INTO given FROM saleshub.filter_given(meta, filter_);
     sort := coalesce(nullif(sort, ''), given.sort);
     keys := saleshub.list_order(meta, sort);
-    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters, given.conditions);
     IF as_of IS NOT NULL THEN
         PERFORM saleshub.as_of_check(meta ->> 'noun', as_of, include);
+        meta := saleshub.custom_unindexed(meta);
     END IF;
+    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters, given.conditions);
     args := jsonb_build_object('f', wanted.args, 'as_of', as_of);
     stamp := md5((meta ->> 'noun') || coalesce(sort, '') || wanted.sql || args::text);
     IF cursor_ IS NOT NULL THEN

@@ -149,6 +149,24 @@ $$;
 COMMENT ON FUNCTION saleshub.merge_parents(jsonb, text) IS
     'The rows of a merge without those companies that the winner cannot belong to.';
 
+CREATE FUNCTION saleshub.merge_custom(docs jsonb, policy jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(jsonb_object_agg(substr(p.key, 8), v.value), '{}')
+        FROM jsonb_each_text(policy) p,
+             LATERAL (SELECT jsonb_agg(d || jsonb_build_object(p.key, d -> 'custom' -> substr(p.key, 8))
+                                       ORDER BY n) AS docs
+                      FROM jsonb_array_elements(merge_custom.docs) WITH ORDINALITY AS e (d, n)) f,
+             LATERAL (SELECT saleshub.merge_value(f.docs, p.key, p.value) AS value) v
+        WHERE p.key LIKE 'custom.%' AND v.value <> 'null');
+END;
+$$;
+COMMENT ON FUNCTION saleshub.merge_custom(jsonb, jsonb) IS
+    'The custom fields that a policy names one by one, with the value that survives.';
+
 CREATE FUNCTION saleshub.merge_fields(noun text, docs jsonb, policy jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -170,7 +188,8 @@ BEGIN
             WHEN col = 'custom' THEN
                 value := (SELECT coalesce(jsonb_object_agg(m.key, m.value ORDER BY d.n DESC), '{}')
                           FROM jsonb_array_elements(docs) WITH ORDINALITY AS d (doc, n),
-                               jsonb_each(d.doc -> 'custom') m WHERE m.value <> 'null');
+                               jsonb_each(d.doc -> 'custom') m WHERE m.value <> 'null')
+                    || saleshub.merge_custom(docs, policy);
             WHEN col LIKE 'consent\_%' THEN
                 value := CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(docs) d
                                            WHERE d -> col = 'false') THEN 'false'
@@ -196,7 +215,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.merge_fields(text, jsonb, jsonb) IS
-    'The columns of the winner that change: by the policy {column: rule, "*": rule}; tags and custom fields are united, of several consents the strictest stays.';
+    'The columns of the winner that change: by the policy {column: rule, "*": rule}; tags and custom fields are united (custom.<key> has a rule of its own), of several consents the strictest stays.';
 
 -- What refers to the losers
 
@@ -331,6 +350,7 @@ DECLARE
     moved jsonb := '[]';
     place record;
 BEGIN
+    PERFORM saleshub.custom_release(noun, org, losers);
     PERFORM saleshub.merge_write(noun, org, winner, fields, created);
     FOR place IN SELECT * FROM saleshub.merge_places(noun) LOOP
         IF place.col = ANY (place.keys) THEN
@@ -444,7 +464,8 @@ BEGIN
                               ORDER BY p.key), '[]') INTO faults
     FROM jsonb_each(policy) p,
          LATERAL (SELECT CASE
-             WHEN p.key <> '*' AND NOT p.key = ANY (saleshub.merge_columns(noun)) THEN 'unknown_member'
+             WHEN p.key <> '*' AND p.key NOT LIKE 'custom._%'
+                  AND NOT p.key = ANY (saleshub.merge_columns(noun)) THEN 'unknown_member'
              WHEN p.value #>> '{}' IS NULL OR p.value #>> '{}' !~ rules THEN 'not_allowed'
              WHEN p.value = '"concat"' AND NOT p.key = ANY (texts) THEN 'not_allowed' END AS code,
              'must be a column with winner, newest, most_complete, min, max, concat (of title,'
@@ -466,6 +487,7 @@ AS $$
 DECLARE
     noun text := saleshub.duplicate_noun(type);
     others uuid[] := ARRAY(SELECT DISTINCT l FROM unnest(losers) l WHERE l IS NOT NULL ORDER BY l);
+    hidden text[] := saleshub.hidden_fields(noun);
     done jsonb;
 BEGIN
     IF others = '{}' OR winner = ANY (others) OR cardinality(others) > 50 THEN
@@ -476,14 +498,16 @@ BEGIN
     done := saleshub.merge_run(noun, winner, others, coalesce(policy, '{}'),
                                coalesce(dry_run, false));
     RETURN done || jsonb_build_object(
-        'fields', (done -> 'fields') - saleshub.hidden_fields(noun), 'winner', saleshub.record_get(
+        'fields', saleshub.custom_change((done -> 'fields') - hidden,
+                                         saleshub.custom_hidden(noun, hidden)),
+        'winner', saleshub.record_get(
             CASE noun WHEN 'contact' THEN saleshub.contact_meta()
                       WHEN 'company' THEN saleshub.company_meta()
                       ELSE saleshub.lead_meta() END, winner));
 END;
 $$;
 COMMENT ON FUNCTION crm.record_merge(text, uuid, uuid[], jsonb, boolean) IS
-    'Merges records of a kind (contact, company, lead) into the winner. policy: {column: rule, "*": rule}, rules winner (blanks are filled), newest, most_complete, min, max, concat or the id of a record; tags and custom fields are united, the strictest consent and the earliest created_at stay. Everything that refers to the losers follows; their ids lead to the winner. dry_run only says what would change';
+    'Merges records of a kind (contact, company, lead) into the winner. policy: {column: rule, "*": rule}, rules winner (blanks are filled), newest, most_complete, min, max, concat or the id of a record; tags and custom fields are united (custom.<key> can have a rule), the strictest consent and the earliest created_at stay. Everything that refers to the losers follows; their ids lead to the winner. dry_run only says what would change';
 
 -- Routes
 

@@ -164,6 +164,8 @@ BEGIN
             jsonb_build_object('code', 'merged_later', 'merge_id', later), 'Undo that one first.');
     END IF;
     DELETE FROM crm.redirect r WHERE r.org_id = org AND r.merge_id = merge;
+    -- What the winner has of the losers must be out of their way.
+    PERFORM saleshub.custom_release(m.entity, org, ARRAY[m.winner_id]);
     back := saleshub.merge_unbin(m.entity, org, m.losers);
     conflicts := (SELECT coalesce(jsonb_agg(jsonb_build_object(
                       'type', m.entity, 'id', l, 'reason', 'not_found')), '[]')
@@ -173,6 +175,7 @@ BEGIN
         conflicts := conflicts || saleshub.merge_unmove(item);
     END LOOP;
     winner := saleshub.merge_unset(m.entity, org, m.winner_id, m.fields);
+    PERFORM saleshub.custom_claim(m.entity, org, m.winner_id);
     conflicts := conflicts || (winner -> 'conflicts');
     answer := jsonb_build_object(
         'restored', (SELECT coalesce(jsonb_agg(jsonb_build_object('type', m.entity, 'id', l)

@@ -71,13 +71,13 @@ CREATE FUNCTION saleshub.erase_rows(org uuid, leads uuid[], contacts uuid[], act
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
+    -- Converted leads are erased, too, and custom fields that are required.
     PERFORM saleshub.converted_unlock(true);
     UPDATE crm.lead l
     SET first_name = NULL, last_name = 'Erased', email = NULL, phone = NULL, company_name = NULL,
         title = NULL, website = NULL, city = NULL, postal_code = NULL, custom = '{}', tags = '{}',
         consent_email = false, consent_phone = false
     WHERE l.org_id = org AND l.lead_id = ANY (leads);
-    PERFORM saleshub.converted_unlock(false);
     UPDATE crm.contact c
     SET first_name = NULL, last_name = 'Erased', email = NULL, phone = NULL, title = NULL,
         custom = '{}', tags = '{}', consent_email = false, consent_phone = false
@@ -87,6 +87,7 @@ BEGIN
         email_from = NULL, email_to = '{}', email_cc = '{}', message_id = NULL, in_reply_to = NULL,
         recurrence = NULL, series_kept = '{}', reminders = '[]'
     WHERE a.org_id = org AND a.activity_id = ANY (activities);
+    PERFORM saleshub.converted_unlock(false);
     UPDATE crm.member m
     SET name = 'Erased', email = 'erased-' || m.member_id || '@erased.invalid', title = NULL,
         preferences = '{}', active = false

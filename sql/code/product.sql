@@ -30,6 +30,7 @@ CREATE FUNCTION saleshub.product_check() RETURNS trigger
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
+    checked jsonb;
     faults jsonb := '[]';
 BEGIN
     NEW.name := saleshub.clean(NEW.name);
@@ -37,7 +38,10 @@ BEGIN
     NEW.description := nullif(NEW.description, '');
     NEW.active := coalesce(NEW.active, true);
     NEW.tags := saleshub.tags_normal(NEW.tags);
-    NEW.custom := coalesce(NEW.custom, '{}');
+    checked := saleshub.custom_check('product', NEW.org_id, NEW.custom,
+                                     CASE WHEN TG_OP = 'UPDATE' THEN OLD.custom END);
+    NEW.custom := checked -> 'custom';
+    faults := faults || (checked -> 'faults');
     NEW.currency := coalesce(upper(saleshub.clean(NEW.currency)),
                              saleshub.org_currency(NEW.org_id));
 

@@ -14,7 +14,7 @@ DECLARE
         "cursor": {"description": "The next_cursor of the page before"}}';
     sorts text := 'Up to three of '
         || (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'sort') k)
-        || '; - before a name turns the order around. -created_at unless given';
+        || ' or custom.<key>; - before a name turns the order around. -created_at unless given';
     parts jsonb := jsonb_build_object(
         'fields', jsonb_build_object('description', 'Only these fields, a comma list'),
         'include', jsonb_build_object(
@@ -23,7 +23,8 @@ DECLARE
             'It refers to no records that could be included')),
         'as_of', jsonb_build_object('description', 'As it was at this past instant'));
     filter_fields jsonb := (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
-                            FROM jsonb_each(meta -> 'filter') f);
+                            FROM jsonb_each(meta -> 'filter') f)
+        || '{"custom.*": {"type": "string", "description": "a custom field by its key, as custom.tier"}}';
     -- Only activities come in series.
     scoped text := CASE noun WHEN 'activity' THEN ', text' ELSE '' END;
     scope jsonb := CASE noun WHEN 'activity' THEN '{"scope": {

@@ -151,12 +151,14 @@ AS $$
 DECLARE
     next_id uuid;
 BEGIN
+    -- Custom fields go on as they are, defined since or not.
+    PERFORM saleshub.converted_unlock(true);
     INSERT INTO crm.activity AS n
            (org_id, type, subject, body, owner_id, priority, location, direction, custom,
             reminders, due_at, starts_at, ends_at, recurrence, timezone, series_id, series_no,
             series_first, series_start, scheduled_at)
     SELECT a.org_id, a.type, s.subject, s.body, s.owner_id, s.priority, s.location, s.direction,
-           s.custom,
+           saleshub.custom_carried('activity', a.org_id, s.custom),
            (SELECT coalesce(jsonb_agg(r), '[]') FROM jsonb_array_elements(s.reminders) r
             WHERE r ? 'minutes_before'),
            t.at, CASE WHEN a.starts_at IS NOT NULL THEN t.at END, t.at + (a.ends_at - a.starts_at),
@@ -170,6 +172,7 @@ BEGIN
         AND a.recurrence IS NOT NULL
     ON CONFLICT (org_id, series_id, series_no) WHERE series_id IS NOT NULL DO NOTHING
     RETURNING n.activity_id INTO next_id;
+    PERFORM saleshub.converted_unlock(false);
 
     -- Leads first, then by type and id: the order in which conversions lock.
     INSERT INTO crm.activity_link (org_id, activity_id, entity, entity_id)

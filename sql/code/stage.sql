@@ -27,17 +27,30 @@ COMMENT ON FUNCTION saleshub.stage_meta() IS
     'What the record functions need to know about stages.';
 
 CREATE FUNCTION saleshub.gate_field_ok(field text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    fields jsonb := CASE WHEN field ~ '^custom\.[^.]+$' THEN saleshub.custom_fields('deal') END;
 BEGIN
-    RETURN field ~ '^custom\.[^.]+$' OR EXISTS (
-        SELECT FROM jsonb_array_elements(saleshub.deal_fields()) f
+    RETURN coalesce(fields = '[]', false) OR EXISTS (
+        SELECT FROM jsonb_array_elements(coalesce(fields, saleshub.deal_fields())) f
         WHERE f ->> 'name' = field AND f -> 'read_only' IS NULL AND f ->> 'type' <> 'lines');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.gate_field_ok(text) IS
-    'Whether a stage can require the field: one of a deal that can be written, or custom.<name>.';
+    'Whether a stage can require the field: one of a deal that can be written, or custom.<key> of a custom field that is defined, when any is.';
+
+CREATE FUNCTION saleshub.gate_fields() RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (saleshub.deal_meta() -> 'filter') || saleshub.custom_filters('deal', false);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.gate_fields() IS
+    'The fields that the condition of a stage can name.';
 
 CREATE FUNCTION saleshub.gate_faults(required_fields text[], gate jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -56,7 +69,7 @@ BEGIN
         faults := faults || coalesce((
             SELECT jsonb_agg(e || jsonb_build_object('pointer', '/gate' || (e ->> 'pointer')))
             FROM jsonb_array_elements(
-                saleshub.filter_compile(saleshub.deal_meta() -> 'filter', gate) -> 'errors') e
+                saleshub.filter_compile(saleshub.gate_fields(), gate) -> 'errors') e
         ), '[]');
     END IF;
     RETURN faults;
@@ -90,7 +103,7 @@ BEGIN
         END IF;
     END LOOP;
     IF stage.gate IS NOT NULL THEN
-        compiled := saleshub.filter_compile(saleshub.deal_meta() -> 'filter', stage.gate);
+        compiled := saleshub.filter_compile(saleshub.gate_fields(), stage.gate);
         IF NOT compiled ? 'sql' OR saleshub.run(
             'SELECT to_jsonb(coalesce(' || (compiled ->> 'sql') || ', false))'
             ' FROM jsonb_populate_record(NULL::crm.deal, $1 -> ''deal'') t',

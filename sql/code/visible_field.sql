@@ -99,6 +99,9 @@ BEGIN
             'create', saleshub.visible_schema(meta -> 'create', hidden, read_only),
             'patch', saleshub.visible_schema(meta -> 'patch', hidden, read_only));
     END IF;
+    IF meta -> 'json' ? 'custom' THEN
+        meta := saleshub.custom_meta(meta, hidden, coalesce(read_only, '{}'));
+    END IF;
     RETURN meta || jsonb_build_object('include',
                                       saleshub.visible_includes(meta -> 'include', hidden));
 END;

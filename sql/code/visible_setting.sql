@@ -25,7 +25,7 @@ BEGIN
     SELECT jsonb_object_agg(n.noun, '{"type": ["string", "null"],
                                       "enum": ["own", "team", "all", null]}'::jsonb),
            jsonb_object_agg(n.noun, jsonb_build_object(
-               'type', '["object", "null"]'::jsonb, 'additionalProperties', false, 'properties', (
+               'type', '["object", "null"]'::jsonb, 'properties', (
                    SELECT jsonb_object_agg(f.name, jsonb_build_object(
                        'type', '["string", "null"]'::jsonb, 'enum',
                        CASE WHEN coalesce(n.meta #> '{create,required}', '[]') ? f.name
@@ -75,6 +75,53 @@ $$;
 COMMENT ON FUNCTION crm.visibility_get() IS
     'Whose records each role sees, by noun, and which fields it does not see or not write.';
 
+CREATE FUNCTION saleshub.visibility_custom_faults(fields jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT coalesce(jsonb_agg(saleshub.fault(
+            format('/fields/%s/%s', r.key, n.key) || saleshub.pointer('', f.key), w.code, w.detail) -> 0
+            ORDER BY r.key, n.key, f.key), '[]')
+        FROM jsonb_each(CASE jsonb_typeof(fields) WHEN 'object' THEN fields END) r,
+             LATERAL jsonb_each(CASE jsonb_typeof(r.value) WHEN 'object' THEN r.value END) n
+             JOIN saleshub.visibility_nouns() v ON v.noun = n.key,
+             LATERAL jsonb_each(CASE jsonb_typeof(n.value) WHEN 'object' THEN n.value END) f,
+             LATERAL (SELECT CASE
+                 WHEN f.key NOT LIKE 'custom.%' OR f.value <> 'null' AND NOT EXISTS (
+                     SELECT FROM crm.custom_field c
+                     WHERE c.org_id = saleshub.org_id() AND c.entity = n.key
+                         AND c.key = substr(f.key, 8) AND c.deleted_at IS NULL)
+                 THEN 'unknown_member'
+                 WHEN f.value NOT IN ('"hidden"', '"read_only"', 'null') THEN 'not_allowed' END AS code,
+                 CASE WHEN f.value IN ('"hidden"', '"read_only"', 'null') THEN 'is not known here'
+                      ELSE 'must be hidden, read_only or null' END AS detail) w
+        WHERE (NOT v.meta -> 'json' ? f.key OR f.key IN ('id', 'version'))
+            AND w.code IS NOT NULL);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.visibility_custom_faults(jsonb) IS
+    'Faults of rules about fields that are neither fields of the noun nor custom fields, as custom.<key>.';
+
+CREATE FUNCTION saleshub.visibility_check(patch jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    faults jsonb := saleshub.visibility_custom_faults(patch -> 'fields')
+        || saleshub.schema_errors(saleshub.visibility_schema(), coalesce(patch, 'null'), '');
+BEGIN
+    IF faults <> '[]' THEN
+        PERFORM saleshub.raise(
+            '22023', format('%s %s', faults -> 0 ->> 'pointer', faults -> 0 ->> 'detail'),
+            jsonb_build_object('code', 'invalid_body', 'errors', faults));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.visibility_check(jsonb) IS
+    'Raises 22023 with all that is wrong with a patch of the visibility settings.';
+
 CREATE FUNCTION crm.visibility_update(patch jsonb, if_match text DEFAULT NULL) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, crm, pg_temp
@@ -84,7 +131,7 @@ DECLARE
     current bigint;
 BEGIN
     PERFORM saleshub.need_admin();
-    PERFORM saleshub.check_body(saleshub.visibility_schema(), patch);
+    PERFORM saleshub.visibility_check(patch);
     SELECT o.version INTO current FROM crm.org o WHERE o.org_id = org FOR NO KEY UPDATE;
     PERFORM saleshub.version_check(current, if_match);
     UPDATE crm.org o SET settings = saleshub.merge_patch(o.settings, patch) WHERE o.org_id = org;
@@ -94,7 +141,7 @@ $$;
 ALTER FUNCTION crm.visibility_update(jsonb, text) OWNER TO saleshub_owner;
 COMMENT ON FUNCTION crm.visibility_update(jsonb, text) IS
     'Changes the visibility settings by a merge patch {visibility: {role: {noun: own|team|all}}, fields:
-{role: {noun: {field: hidden|read_only|null}}}}, at once for everybody; for admins.';
+{role: {noun: {field: hidden|read_only|null}}}}, custom fields as custom.<key>, at once for everybody; for admins.';
 
 CREATE FUNCTION saleshub.routes_visibility() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -38,7 +38,9 @@ DECLARE
         'import_waiting_parts', 'import_waiting', 'import_take', 'import_become', 'import_failed',
         'import_erase',
         'duplicate_scan_ids', 'duplicate_scan_step',
-        'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep'];
+        'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep',
+        'custom_on', 'custom_fill', 'custom_rebuild', 'custom_records', 'custom_empty_step', 'custom_fill_step',
+        'custom_purge_step', 'custom_build', 'custom_release', 'custom_claim'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

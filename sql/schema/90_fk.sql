@@ -111,3 +111,7 @@ SELECT saleshub.add_fk('import_batch_import_fk', 'saleshub.import_batch', 'org_i
                        'crm.import', 'org_id, import_id', 'CASCADE');
 SELECT saleshub.add_fk('import_issue_import_fk', 'crm.import_issue', 'org_id, import_id',
                        'crm.import', 'org_id, import_id', 'CASCADE');
+
+SELECT saleshub.add_fk('custom_build_field_fk', 'saleshub.custom_build',
+                       'org_id, custom_field_id', 'crm.custom_field', 'org_id, custom_field_id',
+                       'CASCADE');

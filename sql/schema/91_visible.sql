@@ -39,3 +39,11 @@ SELECT saleshub.visible_rows('saleshub.event_log', ARRAY['SELECT'],
 -- Figures count the records of visible owners only.
 SELECT saleshub.visible_figures('saleshub.rollup');
 SELECT saleshub.visible_figures('saleshub.rollup_delta');
+
+SELECT saleshub.visible_rows('saleshub.custom_value', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_everything())
+     OR entity = ''lead'' AND (SELECT saleshub.sees_all(''lead''))
+     OR entity = ''contact'' AND (SELECT saleshub.sees_all(''contact''))
+     OR entity = ''company'' AND (SELECT saleshub.sees_all(''company''))
+     OR entity = ''deal'' AND (SELECT saleshub.sees_all(''deal''))
+     OR saleshub.record_visible(entity, entity_id)');

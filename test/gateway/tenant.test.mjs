@@ -28,6 +28,7 @@ async function belongings(session, word)
 	const product = await make(session, 'products', { name: `${word} product`, sku: word });
 	const filter = await make(session, 'filters', { noun: 'lead', name: word, visibility: 'org',
 		filter: { field: 'last_name', op: '=', value: word } });
+	const field = await make(session, 'custom-fields', { entity: 'product', key: 'secret', type: 'text', label: word });
 	const used = await make(session, 'leads', { last_name: `${word} used`, email: `${word.toLowerCase()}@used-lead.example` });
 	const conversion = await session.api('POST', `/v1/leads/${used.id}/convert`, {});
 	assert.equal(conversion.status, 200, conversion.text);
@@ -44,6 +45,7 @@ async function belongings(session, word)
 		activities: activity.id, members: session.member.id, pipelines: pipeline.id,
 		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id, merges: merge.body.merge_id, batches: batch.body.batch_id,
 		products: product.id, routing: pools.body.data[0].id, teams: lead.id, sessions: lead.id, filters: filter.id,
+		'custom-fields': field.id,
 	};
 }
 

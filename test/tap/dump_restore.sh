@@ -24,6 +24,25 @@ sql_in one -c 'CREATE EXTENSION saleshub' -c 'SELECT saleshub.install()' \
 	-c 'SELECT crm.sample_data(leads => 200)' >/dev/null
 sql_in one -c 'SELECT saleshub.run_maintenance()' >/dev/null
 org=$(sql_in one -c 'SELECT org_id FROM crm.org LIMIT 1')
+# Custom fields: one ready, one whose index is still to be built, values that must be unique.
+define()
+{
+	sql_in one -c "SELECT set_config('saleshub.org_id', '$org', false)" \
+		-c "SELECT crm.custom_field_create('{\"entity\": \"lead\", $1}')" >/dev/null
+}
+build()
+{
+	local n
+	for n in 1 2 3 4 5 6 7 8 9; do
+		sql_in "$1" -c 'SELECT saleshub.custom_build()' >/dev/null
+	done
+}
+define '"key": "tier", "type": "enum", "indexed": true, "options": [{"key": "gold"}, {"key": "tin"}]'
+define '"key": "code", "type": "text", "unique": true'
+sql_in one -c "UPDATE crm.lead SET custom = jsonb_build_object('tier', CASE WHEN score > 50 THEN 'gold' ELSE 'tin' END, 'code', lead_id::text) WHERE status <> 'converted'"
+build one
+define '"key": "size", "type": "number", "indexed": true'
+sql_in one -c 'SELECT saleshub.custom_build()' >/dev/null
 sql_in one -c 'ALTER TABLE crm.deal ADD COLUMN renewal_on date' \
 	-c 'CREATE INDEX deal_renewal_idx ON crm.deal (org_id, renewal_on)' \
 	-c "UPDATE crm.deal SET renewal_on = '2027-01-31' WHERE deal_id = (SELECT min(deal_id::text)::uuid FROM crm.deal)"
@@ -39,6 +58,9 @@ ok "$(sql_in two -c 'SELECT count(*) FROM crm.deal WHERE renewal_on IS NOT NULL'
 ok "$(sql_in two -c "SELECT to_regclass('crm.deal_renewal_idx') IS NOT NULL")" t "the user's index is there"
 ok "$(sql_in two -c 'SELECT count(*) FROM saleshub.rollup_check()')" 0 'the sums equal the rows'
 
+ok "$(sql_in two -c 'SELECT string_agg(f.key || b.state, chr(32) ORDER BY f.key) FROM saleshub.custom_build b JOIN crm.custom_field f USING (org_id, custom_field_id)')" \
+	'codeready sizebuilding tierready' 'the states of the indexes came over'
+
 # Life goes on: the same epoch is not claimed for another database, new rows get all they should.
 ok "$(sql_in two -c 'SELECT saleshub.run_maintenance()' -c "SELECT count(*) FROM saleshub.outbox" | tail -1)" 0 'the outbox is published after the restore'
 epoch_one=$(sql_in one -c 'SELECT epoch FROM saleshub.event_state')
@@ -48,6 +70,15 @@ sql_in two -c "INSERT INTO crm.lead (org_id, last_name, email) VALUES ('$org', '
 ok "$(sql_in two -c "SELECT version, score_reasons <> '[]', owner_id IS NOT NULL FROM crm.lead WHERE last_name = 'Restored'")" '1|t|t' 'a new lead is scored and assigned'
 ok "$(sql_in two -c 'SELECT count(*) FROM saleshub.rollup_check()')" 0 'and counted'
 ok "$(sql_in two -c 'SELECT saleshub.install()' -c 'SELECT count(*) FROM saleshub.rollup_check()' | tail -1)" 0 'install() over it changes nothing'
+
+# Custom fields are there and work; the build goes on, whatever transactions the new cluster had.
+build two
+ok "$(sql_in two -c "SELECT b.state FROM saleshub.custom_build b JOIN crm.custom_field f USING (org_id, custom_field_id) WHERE f.key = 'size'")" \
+	ready 'the index is built after the restore'
+refused=$(sql_in two -c "INSERT INTO crm.lead (org_id, last_name, custom) SELECT org_id, 'Twin', custom FROM crm.lead WHERE custom ? 'code' LIMIT 1" 2>&1) || true
+ok "$(grep -c 'another lead has the same "code"' <<<"$refused")" 1 'a unique value stays unique'
+refused=$(sql_in two -c "INSERT INTO crm.lead (org_id, last_name, custom) VALUES ('$org', 'Bad', '{\"size\": \"big\"}')" 2>&1) || true
+ok "$(grep -c 'custom/size must be number' <<<"$refused")" 1 'values are checked'
 
 # The extension cannot be lost by accident.
 refused=$(sql_in two -c 'DROP EXTENSION saleshub' 2>&1) || true

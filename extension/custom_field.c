@@ -1,0 +1,316 @@
+/*
+ * The custom fields of an organisation, kept by every backend for as long as nobody changes them.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+
+#include "custom.h"
+#include "saleshub.h"
+
+/* Organisations whose fields a backend keeps; past that all are dropped and start anew. */
+#define CACHED_ORGS 64
+
+struct cached_fields
+{
+	pg_uuid_t org; /* key */
+	struct sh_stamp stamp;
+	struct custom_fields *fields;
+};
+
+static HTAB *cache = NULL;
+static Oid field_relid = InvalidOid;
+
+static const char *const type_names[CUSTOM_TYPE_COUNT] = {
+	[CUSTOM_TEXT] = "text",
+	[CUSTOM_LONG_TEXT] = "long_text",
+	[CUSTOM_NUMBER] = "number",
+	[CUSTOM_INTEGER] = "integer",
+	[CUSTOM_BOOLEAN] = "boolean",
+	[CUSTOM_DATE] = "date",
+	[CUSTOM_TIMESTAMP] = "timestamp",
+	[CUSTOM_ENUM] = "enum",
+	[CUSTOM_MULTI_ENUM] = "multi_enum",
+	[CUSTOM_URL] = "url",
+	[CUSTOM_EMAIL] = "email",
+	[CUSTOM_PHONE] = "phone",
+	[CUSTOM_REFERENCE] = "reference",
+};
+
+/* --- one field --- */
+
+static JsonbValue *
+member_of(JsonbContainer *object, const char *key)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(object, key, strlen(key), NULL);
+
+	return value && value->type != jbvNull ? value : NULL;
+}
+
+static char *
+text_of(JsonbContainer *object, const char *key)
+{
+	JsonbValue *value = member_of(object, key);
+
+	return value && value->type == jbvString ?
+			   pnstrdup(value->val.string.val, value->val.string.len) :
+			   NULL;
+}
+
+static bool
+bool_of(JsonbContainer *object, const char *key, bool otherwise)
+{
+	JsonbValue *value = member_of(object, key);
+
+	return value && value->type == jbvBool ? value->val.boolean : otherwise;
+}
+
+static Numeric
+number_of(JsonbContainer *object, const char *key)
+{
+	JsonbValue *value = member_of(object, key);
+
+	return value && value->type == jbvNumeric ? value->val.numeric : NULL;
+}
+
+static int
+length_of(JsonbContainer *object)
+{
+	Numeric number = number_of(object, "max_length");
+
+	return number ? DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(number))) :
+					PG_INT32_MAX;
+}
+
+static enum custom_type
+type_of(JsonbContainer *row)
+{
+	char *name = text_of(row, "type");
+
+	for (int i = 0; name && i < CUSTOM_TYPE_COUNT; i++)
+		if (strcmp(type_names[i], name) == 0)
+			return i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is not a type of custom fields", name ? name : "")));
+}
+
+static void
+read_options(JsonbContainer *row, struct custom_field *out)
+{
+	JsonbValue *options = member_of(row, "options");
+	JsonbContainer *array;
+
+	if (!options || options->type != jbvBinary || !JsonContainerIsArray(options->val.binary.data))
+		return;
+	array = options->val.binary.data;
+	out->options = palloc0((JsonContainerSize(array) + 1) * sizeof(*out->options));
+	for (uint32 i = 0; i < JsonContainerSize(array); i++)
+	{
+		JsonbValue *option = getIthJsonbValueFromContainer(array, i);
+		const char *key;
+
+		if (option->type != jbvBinary || !JsonContainerIsObject(option->val.binary.data))
+			continue;
+		key = text_of(option->val.binary.data, "key");
+		if (!key)
+			continue;
+		out->options[out->option_count].key = key;
+		out->options[out->option_count++].active = bool_of(option->val.binary.data, "active", true);
+	}
+}
+
+void
+sh_custom_read(JsonbContainer *row, struct custom_field *out)
+{
+	char *id = text_of(row, "custom_field_id");
+	JsonbValue *initial = member_of(row, "default_value");
+
+	memset(out, 0, sizeof(*out));
+	if (id)
+		out->id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(id)));
+	out->entity = text_of(row, "entity");
+	out->key = text_of(row, "key");
+	out->label = text_of(row, "label");
+	out->type = type_of(row);
+	out->target = text_of(row, "target");
+	read_options(row, out);
+	out->required = bool_of(row, "required", false);
+	out->is_unique = bool_of(row, "is_unique", false);
+	out->indexed = bool_of(row, "indexed", false);
+	out->active = bool_of(row, "active", true);
+	out->minimum = number_of(row, "minimum");
+	out->maximum = number_of(row, "maximum");
+	out->max_length = length_of(row);
+	if (initial)
+		out->initial = JsonbValueToJsonb(initial);
+}
+
+/* --- all fields --- */
+
+static Jsonb *
+copy_of(Datum value)
+{
+	Jsonb *jsonb = DatumGetJsonbP(value);
+	Jsonb *copy = palloc(VARSIZE(jsonb));
+
+	memcpy(copy, jsonb, VARSIZE(jsonb));
+	return copy;
+}
+
+/* Read the fields; the result is a context of its own below parent. */
+static struct custom_fields *
+read_fields(const pg_uuid_t *org, MemoryContext parent)
+{
+	static const char sql[] = "SELECT pg_catalog.to_jsonb(f) FROM crm.custom_field AS f"
+							  " WHERE f.org_id OPERATOR(pg_catalog.=) $1 AND f.deleted_at IS NULL"
+							  " ORDER BY f.entity, f.position, f.key";
+	Oid types[1] = { UUIDOID };
+	Datum values[1] = { UUIDPGetDatum(org) };
+	MemoryContext context;
+	MemoryContext before;
+	struct sh_identity identity;
+	struct custom_fields *out;
+	bool isnull;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "saleshub custom", ALLOCSET_SMALL_SIZES);
+	sh_owner_enter(&identity);
+	SPI_connect();
+	if (SPI_execute_plan(sh_plan(sql, 1, types), values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the custom fields");
+	before = MemoryContextSwitchTo(context);
+	out = palloc0(sizeof(*out));
+	out->context = context;
+	out->count = (int) SPI_processed;
+	out->fields = palloc0(Max(SPI_processed, 1) * sizeof(*out->fields));
+	for (int i = 0; i < out->count; i++)
+	{
+		Datum row = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+
+		sh_custom_read(&copy_of(row)->root, &out->fields[i]);
+	}
+	MemoryContextSwitchTo(before);
+	SPI_finish();
+	sh_owner_leave(&identity);
+	MemoryContextSetParent(context, parent);
+	return out;
+}
+
+static void
+on_relation_change(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == field_relid)
+		field_relid = InvalidOid;
+}
+
+static Oid
+field_relation(void)
+{
+	static bool watching = false;
+
+	if (!watching)
+		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+	watching = true;
+	if (!OidIsValid(field_relid))
+	{
+		field_relid = get_relname_relid("custom_field", get_namespace_oid("crm", false));
+		if (!OidIsValid(field_relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("relation \"crm.custom_field\" does not exist"),
+					 errhint("Run SELECT saleshub.install().")));
+	}
+	return field_relid;
+}
+
+static void
+make_cache(void)
+{
+	HASHCTL control = { 0 };
+
+	control.keysize = sizeof(pg_uuid_t);
+	control.entrysize = sizeof(struct cached_fields);
+	control.hcxt = TopMemoryContext;
+	cache = hash_create(
+		"saleshub custom", CACHED_ORGS, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static void
+forget_entry(struct cached_fields *entry)
+{
+	MemoryContext context = entry->fields->context;
+
+	(void) hash_search(cache, &entry->org, HASH_REMOVE, NULL);
+	MemoryContextDelete(context);
+}
+
+static void
+forget_all(void)
+{
+	HASH_SEQ_STATUS scan;
+	struct cached_fields *entry;
+
+	hash_seq_init(&scan, cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		forget_entry(entry);
+}
+
+const struct custom_fields *
+sh_custom_fields(const pg_uuid_t *org)
+{
+	struct cached_fields *entry;
+	struct custom_fields *fields;
+	struct sh_stamp stamp;
+	Oid relid = field_relation();
+	bool keep;
+
+	if (!cache)
+		make_cache();
+	entry = hash_search(cache, org, HASH_FIND, NULL);
+	if (entry && sh_slot_fresh(&entry->stamp, relid, org))
+		return entry->fields;
+	if (entry)
+		forget_entry(entry);
+	keep = sh_slot_stamp(&stamp);
+	fields = read_fields(org, CurrentMemoryContext);
+	if (!keep || !sh_slot_fresh(&stamp, relid, org))
+		return fields;
+	if (hash_get_num_entries(cache) >= CACHED_ORGS)
+		forget_all();
+	entry = hash_search(cache, org, HASH_ENTER, NULL);
+	MemoryContextSetParent(fields->context, CacheMemoryContext);
+	entry->stamp = stamp;
+	entry->fields = fields;
+	return fields;
+}
+
+const struct custom_field *
+sh_custom_find(const struct custom_fields *fields, const char *entity, const char *key, int len)
+{
+	for (int i = 0; i < fields->count; i++)
+	{
+		const struct custom_field *field = &fields->fields[i];
+
+		if (strncmp(field->key, key, len) == 0 && field->key[len] == '\0' &&
+			strcmp(field->entity, entity) == 0)
+			return field;
+	}
+	return NULL;
+}
+
+bool
+sh_custom_any(const struct custom_fields *fields, const char *entity)
+{
+	for (int i = 0; i < fields->count; i++)
+		if (strcmp(fields->fields[i].entity, entity) == 0)
+			return true;
+	return false;
+}
