@@ -345,7 +345,8 @@ add_tag(StringInfo out, const char *tag, bool json)
 	appendStringInfoChar(out, '"');
 }
 
-/* A list of tags as an array literal, or as JSON; \ before a separator or \ makes it part of one. */
+/* A list of tags as an array literal, or as JSON; \ before a separator or \ makes it part of one.
+ */
 static char *
 tag_list(const char *p, int len, bool json)
 {

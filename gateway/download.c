@@ -4,6 +4,7 @@
  * The last one waits for the COMMIT; when something fails after the first, the answer breaks off
  * without its proper end. That the client did not get all is told to the database, too.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "answer.h"
+#include "config.h"
 #include "download.h"
 #include "log.h"
 #include "loop.h"
@@ -31,6 +33,7 @@ enum
 struct download
 {
 	h2o_generator_t super;
+	struct download *next; /* of all that are under way */
 	struct request *request;
 	struct route_table *table;
 	const struct route *route;
@@ -60,6 +63,43 @@ download_of(const struct transfer *transfer)
 	return transfer_data(transfer);
 }
 
+/* --- its share --- */
+
+/* Of all threads. */
+static struct download *under_way;
+static pthread_mutex_t under_way_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* False: the member has half of all transfers already; the others shall not wait for one. */
+static bool
+enter(struct download *download)
+{
+	int left = (config.transfer_limit + 1) / 2;
+
+	pthread_mutex_lock(&under_way_lock);
+	for (struct download *other = under_way; other; other = other->next)
+		left -= strcmp(other->request->member, download->request->member) == 0;
+	if (left > 0)
+	{
+		download->next = under_way;
+		under_way = download;
+	}
+	pthread_mutex_unlock(&under_way_lock);
+	return left > 0;
+}
+
+static void
+leave(struct download *download)
+{
+	struct download **place = &under_way;
+
+	pthread_mutex_lock(&under_way_lock);
+	while (*place && *place != download)
+		place = &(*place)->next;
+	if (*place)
+		*place = download->next;
+	pthread_mutex_unlock(&under_way_lock);
+}
+
 /* --- its end --- */
 
 static void
@@ -74,6 +114,7 @@ close_transfer(struct download *download)
 {
 	transfer_close(download->transfer);
 	download->transfer = NULL;
+	leave(download);
 	text_free(&download->fetch);
 	free_piece(download);
 	route_release(download->table);
@@ -578,7 +619,12 @@ download_run(struct request *request, struct route_table *table, const struct ro
 	download->wanted = 2;
 	download->since = text_clock_us() / 1000;
 	answer_context(&download->context, request, route, false);
-	download->transfer = transfer_open(&events, download);
+	if (enter(download))
+	{
+		download->transfer = transfer_open(&events, download);
+		if (!download->transfer)
+			leave(download);
+	}
 	if (!download->transfer)
 	{
 		http_header(request, "retry-after", "5");
