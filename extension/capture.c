@@ -6,18 +6,17 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/datum.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -30,9 +29,6 @@
 PG_FUNCTION_INFO_V1(sh_stamp);
 PG_FUNCTION_INFO_V1(sh_capture);
 PG_FUNCTION_INFO_V1(sh_no_truncate);
-
-/* Rows written to history and outbox with one statement. */
-#define BATCH 1000
 
 /* The columns that are no change by themselves, and the organisation. */
 enum
@@ -188,17 +184,33 @@ sh_stamp(PG_FUNCTION_ARGS)
 
 /* --- capture --- */
 
+/* The columns of crm.change_log and of saleshub.outbox; the first ones are the same. */
 enum
 {
 	ROW_ORG,
+	ROW_ID,
+	ROW_ENTITY,
 	ROW_ENTITY_ID,
-	ROW_OP,
-	ROW_TYPE,
 	ROW_VERSION,
-	ROW_CHANGED, /* {"field": [old, new]} as JSON text */
-	ROW_FIELDS,	 /* the names of those fields, comma separated */
-	ROW_COLUMNS
+	ROW_CHANGED, /* {"field": [old, new]}, or the names of those fields */
+	ROW_ACTOR,
+	ROW_REQUEST,
+	ROW_AT,
+	ROW_OP,
+	ROW_TYPE = ROW_OP,
+	LOG_COLUMNS,
+	ROW_DATA = LOG_COLUMNS,
+	OUTBOX_COLUMNS
 };
+
+static const char *const log_names[LOG_COLUMNS] = { "org_id",	 "change_id",  "entity",
+													"entity_id", "version",	   "changed",
+													"actor_id",	 "request_id", "at",
+													"op" };
+static const char *const outbox_names[OUTBOX_COLUMNS] = { "org_id",	   "outbox_id",	 "entity",
+														  "entity_id", "version",	 "changed",
+														  "actor_id",  "request_id", "at",
+														  "type",	   "data" };
 
 struct capture
 {
@@ -206,132 +218,58 @@ struct capture
 	const char *entity;
 	int org, key, version, deleted, status; /* attribute numbers; 0: no such column */
 	const char **names;						/* of the columns that are told, else NULL */
+	Datum *name_texts;
 	pg_uuid_t last_org;
 	bool has_last_org;
-	int rows;
-	Datum row[ROW_COLUMNS][BATCH];
-	MemoryContext batch; /* of the row values; reset after each flush */
+	struct sh_rows *log; /* NULL: nothing to write yet */
+	struct sh_rows *outbox;
+	Oid sequence; /* of outbox ids */
+	Datum common[OUTBOX_COLUMNS];
+	bool nulls[OUTBOX_COLUMNS];
+	pg_uuid_t member;
+	MemoryContext row; /* reset after each row */
 };
 
-static void
-append_array(StringInfo out, Datum value, Oid element)
-{
-	int16 len;
-	bool byval;
-	char align;
-	Datum *items;
-	bool *nulls;
-	int count;
-
-	get_typlenbyvalalign(element, &len, &byval, &align);
-	deconstruct_array(
-		DatumGetArrayTypeP(value), element, len, byval, align, &items, &nulls, &count);
-	appendStringInfoChar(out, '[');
-	for (int i = 0; i < count; i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(out, ',');
-		if (nulls[i])
-			appendStringInfoString(out, "null");
-		else
-			escape_json(out, TextDatumGetCString(items[i]));
-	}
-	appendStringInfoChar(out, ']');
-}
-
-static void
-append_number(StringInfo out, Datum value, Oid type)
-{
-	Oid output;
-	bool varlena;
-	char *text;
-
-	getTypeOutputInfo(type, &output, &varlena);
-	text = OidOutputFunctionCall(output, value);
-	/* NaN and Infinity are no JSON numbers. */
-	if (strspn(text, "0123456789+-.eE") == strlen(text))
-		appendStringInfoString(out, text);
-	else
-		escape_json(out, text);
-}
-
-static void
-append_value(StringInfo out, Form_pg_attribute att, Datum value, bool isnull)
-{
-	Oid output;
-	bool varlena;
-	char buffer[MAXDATELEN + 1];
-	static const int utc = 0;
-
-	if (isnull)
-	{
-		appendStringInfoString(out, "null");
-		return;
-	}
-	switch (att->atttypid)
-	{
-		case BOOLOID:
-			appendStringInfoString(out, DatumGetBool(value) ? "true" : "false");
-			break;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case NUMERICOID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-			append_number(out, value, att->atttypid);
-			break;
-		case TIMESTAMPTZOID:
-		case DATEOID:
-			JsonEncodeDateTime(buffer, value, att->atttypid, &utc);
-			escape_json(out, buffer);
-			break;
-		case JSONBOID:
-			appendStringInfoString(out, DatumGetCString(DirectFunctionCall1(jsonb_out, value)));
-			break;
-		case TEXTARRAYOID:
-			append_array(out, value, TEXTOID);
-			break;
-		default:
-			getTypeOutputInfo(att->atttypid, &output, &varlena);
-			escape_json(out, OidOutputFunctionCall(output, value));
-	}
-}
+/* --- a change as JSON --- */
 
 /*
- * What differs, as {"field": [old, new]}; an absent side counts as nulls. False: nothing.
+ * What differs, as {"field": [old, new]}, and the names of those fields; an absent side counts as
+ * nulls. The number of fields.
  */
-static bool
-describe_change(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, StringInfo changed,
-				StringInfo fields)
+static int
+describe_change(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, Datum *changed,
+				Datum *fields)
 {
 	TupleDesc desc = RelationGetDescr(c->rel);
+	JsonbParseState *state = NULL;
+	Datum *names = palloc(desc->natts * sizeof(*names));
+	int count = 0;
 
-	appendStringInfoChar(changed, '{');
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		bool onull = true;
-		bool nnull = true;
-		Datum ovalue = old ? slot_getattr(old, i + 1, &onull) : 0;
-		Datum nvalue = new ? slot_getattr(new, i + 1, &nnull) : 0;
+		Datum values[2] = { 0 };
+		bool nulls[2] = { true, true };
 
-		if (!c->names[i] || same_value(att, ovalue, onull, nvalue, nnull))
+		if (!c->names[i])
 			continue;
-		if (fields->len > 0)
-			appendStringInfoChar(fields, ',');
-		appendStringInfoString(fields, c->names[i]);
-		if (changed->len > 1)
-			appendStringInfoChar(changed, ',');
-		escape_json(changed, c->names[i]);
-		appendStringInfoString(changed, ":[");
-		append_value(changed, att, ovalue, onull);
-		appendStringInfoChar(changed, ',');
-		append_value(changed, att, nvalue, nnull);
-		appendStringInfoChar(changed, ']');
+		if (old)
+			values[0] = slot_getattr(old, i + 1, &nulls[0]);
+		if (new)
+			values[1] = slot_getattr(new, i + 1, &nulls[1]);
+		if (same_value(att, values[0], nulls[0], values[1], nulls[1]))
+			continue;
+		names[count++] = c->name_texts[i];
+		sh_json_key(&state, c->names[i]);
+		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		for (int side = 0; side < 2; side++)
+			sh_json_element(&state, att->atttypid, values[side], nulls[side]);
+		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	}
-	appendStringInfoChar(changed, '}');
-	return fields->len > 0;
+	*changed = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	*fields = PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
+	return count;
 }
 
 static bool
@@ -377,70 +315,35 @@ event_of(struct capture *c, TupleTableSlot *old, TupleTableSlot *new)
 	return status ? status : "updated";
 }
 
-static ArrayType *
-column_array(struct capture *c, int column)
+/* --- writing --- */
+
+/* What all rows of a statement share. */
+static void
+open_rows(struct capture *c)
 {
-	switch (column)
-	{
-		case ROW_ORG:
-		case ROW_ENTITY_ID:
-			return construct_array(
-				c->row[column], c->rows, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-		case ROW_VERSION:
-			return construct_array(
-				c->row[column], c->rows, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-		default:
-			return construct_array(c->row[column], c->rows, TEXTOID, -1, false, TYPALIGN_INT);
-	}
+	const char *request = sh_context_request();
+
+	c->log = sh_rows_open("crm", "change_log", log_names, LOG_COLUMNS, false);
+	c->outbox = sh_rows_open("saleshub", "outbox", outbox_names, OUTBOX_COLUMNS, false);
+	c->sequence = get_relname_relid("outbox_outbox_id_seq", get_namespace_oid("saleshub", false));
+	c->common[ROW_ENTITY] = CStringGetTextDatum(c->entity);
+	c->nulls[ROW_ACTOR] = !sh_context_member(&c->member);
+	c->common[ROW_ACTOR] = UUIDPGetDatum(&c->member);
+	c->nulls[ROW_REQUEST] = !request;
+	if (request)
+		c->common[ROW_REQUEST] = CStringGetTextDatum(request);
+	c->common[ROW_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	c->nulls[ROW_DATA] = true;
+	sh_worker_notify();
 }
 
 static void
-flush(struct capture *c)
+close_rows(struct capture *c)
 {
-	static const char sql[] =
-		"WITH row AS ("
-		"  SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-		"    pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-		"    pg_catalog.unnest($6), pg_catalog.unnest($7)) WITH ORDINALITY"
-		"    AS r(org_id, entity_id, op, type, version, changed, fields, n)),"
-		" history AS ("
-		"  INSERT INTO crm.change_log (org_id, entity, entity_id, op, version, changed, actor_id,"
-		"    request_id, at)"
-		"  SELECT org_id, $8, entity_id, op, version, changed::pg_catalog.jsonb, $9, $10,"
-		"    pg_catalog.now() FROM row ORDER BY n)"
-		" INSERT INTO saleshub.outbox (org_id, type, entity, entity_id, version, changed,"
-		"   actor_id, request_id, at)"
-		" SELECT org_id, type, $8, entity_id, version,"
-		"   pg_catalog.string_to_array(fields, ','), $9, $10, pg_catalog.now()"
-		" FROM row ORDER BY n";
-	Oid types[10] = { UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID,
-					  TEXTARRAYOID, TEXTARRAYOID, TEXTOID,		UUIDOID,	  TEXTOID };
-	Datum values[10];
-	char nulls[11] = "          ";
-	pg_uuid_t member;
-	struct sh_identity identity;
-
-	if (c->rows == 0)
+	if (!c->log)
 		return;
-	for (int i = 0; i < ROW_COLUMNS; i++)
-		values[i] = PointerGetDatum(column_array(c, i));
-	values[7] = CStringGetTextDatum(c->entity);
-	if (!sh_context_member(&member))
-		nulls[8] = 'n';
-	values[8] = UUIDPGetDatum(&member);
-	if (!sh_context_request())
-		nulls[9] = 'n';
-	values[9] = sh_context_request() ? CStringGetTextDatum(sh_context_request()) : (Datum) 0;
-
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, 10, types), values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not record a change");
-	SPI_finish();
-	sh_owner_leave(&identity);
-	c->rows = 0;
-	MemoryContextReset(c->batch);
-	sh_worker_notify();
+	sh_rows_close(c->log);
+	sh_rows_close(c->outbox);
 }
 
 static void
@@ -454,35 +357,53 @@ touch_org(struct capture *c, pg_uuid_t *org)
 }
 
 static void
-add_row(struct capture *c, TupleTableSlot *old, TupleTableSlot *new)
+write_row(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, Datum changed, Datum fields)
 {
 	TupleTableSlot *row = new ? new : old;
-	MemoryContext caller = MemoryContextSwitchTo(c->batch);
-	StringInfoData changed;
-	StringInfoData fields;
+	Datum values[OUTBOX_COLUMNS];
 	bool isnull;
-	Datum org = slot_getattr(row, c->org, &isnull);
+	pg_uuid_t id;
 
-	initStringInfo(&changed);
-	initStringInfo(&fields);
-	if (describe_change(c, old, new, &changed, &fields) || !old || !new)
-	{
-		int n = c->rows++;
+	memcpy(values, c->common, sizeof(values));
+	values[ROW_ORG] = slot_getattr(row, c->org, &isnull);
+	values[ROW_ENTITY_ID] = slot_getattr(row, c->key, &isnull);
+	values[ROW_VERSION] = c->version ? slot_getattr(row, c->version, &isnull) : Int64GetDatum(1);
 
-		touch_org(c, DatumGetUUIDP(org));
-		c->row[ROW_ORG][n] = datumCopy(org, false, UUID_LEN);
-		c->row[ROW_ENTITY_ID][n] = datumCopy(slot_getattr(row, c->key, &isnull), false, UUID_LEN);
-		c->row[ROW_OP][n] = CStringGetTextDatum(!old ? "insert" : !new ? "delete" : "update");
-		c->row[ROW_TYPE][n] =
-			CStringGetTextDatum(psprintf("%s.%s", c->entity, event_of(c, old, new)));
-		c->row[ROW_VERSION][n] =
-			c->version ? slot_getattr(row, c->version, &isnull) : Int64GetDatum(1);
-		c->row[ROW_CHANGED][n] = CStringGetTextDatum(changed.data);
-		c->row[ROW_FIELDS][n] = CStringGetTextDatum(fields.data);
-	}
+	sh_uuid_v7(&id);
+	values[ROW_ID] = UUIDPGetDatum(&id);
+	values[ROW_CHANGED] = changed;
+	values[ROW_OP] = CStringGetTextDatum(!old ? "insert" : !new ? "delete" : "update");
+	sh_rows_add(c->log, values, c->nulls);
+
+	values[ROW_ID] = Int64GetDatum(nextval_internal(c->sequence, false));
+	values[ROW_CHANGED] = fields;
+	values[ROW_TYPE] = CStringGetTextDatum(psprintf("%s.%s", c->entity, event_of(c, old, new)));
+	sh_rows_add(c->outbox, values, c->nulls);
+}
+
+static void
+add_row(struct capture *c, TupleTableSlot *old, TupleTableSlot *new)
+{
+	MemoryContext caller;
+	Datum changed;
+	Datum fields;
+	int count;
+
+	caller = MemoryContextSwitchTo(c->row);
+	count = describe_change(c, old, new, &changed, &fields);
 	MemoryContextSwitchTo(caller);
-	if (c->rows == BATCH)
-		flush(c);
+	if (count > 0 || !old || !new)
+	{
+		bool isnull;
+
+		if (!c->log)
+			open_rows(c);
+		touch_org(c, DatumGetUUIDP(slot_getattr(new ? new : old, c->org, &isnull)));
+		MemoryContextSwitchTo(c->row);
+		write_row(c, old, new, changed, fields);
+		MemoryContextSwitchTo(caller);
+	}
+	MemoryContextReset(c->row);
 }
 
 static void
@@ -491,10 +412,14 @@ tell_columns(struct capture *c, TupleDesc desc)
 	const AttrNumber *at = sh_columns(c->rel, stamp_names, STAMP_COLUMNS);
 
 	c->names = palloc0(desc->natts * sizeof(*c->names));
+	c->name_texts = palloc0(desc->natts * sizeof(*c->name_texts));
 	for (int i = 0; i < desc->natts; i++)
 		if (!TupleDescAttr(desc, i)->attisdropped && i + 1 != c->org && i + 1 != c->key &&
 			!is_bookkeeping(at, i + 1))
+		{
 			c->names[i] = NameStr(TupleDescAttr(desc, i)->attname);
+			c->name_texts[i] = CStringGetTextDatum(c->names[i]);
+		}
 }
 
 static struct capture *
@@ -515,7 +440,7 @@ capture_begin(TriggerData *td)
 	c->deleted = Max(SPI_fnumber(desc, "deleted_at"), 0);
 	c->status = Max(SPI_fnumber(desc, "status"), 0);
 	tell_columns(c, desc);
-	c->batch =
+	c->row =
 		AllocSetContextCreate(CurrentMemoryContext, "saleshub capture", ALLOCSET_DEFAULT_SIZES);
 	return c;
 }
@@ -545,7 +470,7 @@ capture_rows(struct capture *c, Tuplestorestate *oldrows, Tuplestorestate *newro
 	}
 	ExecDropSingleTupleTableSlot(old);
 	ExecDropSingleTupleTableSlot(new);
-	flush(c);
+	close_rows(c);
 }
 
 /*

@@ -260,38 +260,24 @@ compare_rows(const void *a, const void *b)
 static void
 flush(struct keeper *k)
 {
-	static const char sql[] =
-		"INSERT INTO saleshub.match_key (org_id, entity, key, entity_id)"
-		" SELECT t.org_id, $4, t.key, t.id FROM ROWS FROM (pg_catalog.unnest($1),"
-		" pg_catalog.unnest($2), pg_catalog.unnest($3)) AS t (org_id, key, id)"
-		" ON CONFLICT DO NOTHING";
-	Oid types[4] = { UUIDARRAYOID, INT8ARRAYOID, UUIDARRAYOID, TEXTOID };
+	static const char *const columns[] = { "org_id", "entity", "key", "entity_id" };
 	Datum values[4];
-	Datum *column[3];
+	struct sh_rows *rows;
 
 	delete_gone(k);
 	if (k->count == 0)
 		return;
 	qsort(k->rows, k->count, sizeof(*k->rows), compare_rows);
-	for (int i = 0; i < 3; i++)
-		column[i] = palloc(k->count * sizeof(Datum));
+	rows = sh_rows_open("saleshub", "match_key", columns, lengthof(columns), true);
+	values[1] = CStringGetTextDatum(k->entity);
 	for (int i = 0; i < k->count; i++)
 	{
-		column[0][i] = UUIDPGetDatum(&k->rows[i].org);
-		column[1][i] = Int64GetDatum(k->rows[i].key);
-		column[2][i] = UUIDPGetDatum(&k->rows[i].id);
+		values[0] = UUIDPGetDatum(&k->rows[i].org);
+		values[2] = Int64GetDatum(k->rows[i].key);
+		values[3] = UUIDPGetDatum(&k->rows[i].id);
+		sh_rows_add(rows, values, NULL);
 	}
-	values[0] = uuid_array(column[0], k->count);
-	values[1] = PointerGetDatum(construct_array(
-		column[1], k->count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	values[2] = uuid_array(column[2], k->count);
-	values[3] = CStringGetTextDatum(k->entity);
-	run(sql, 4, types, values);
-	for (int i = 0; i < 3; i++)
-	{
-		pfree(DatumGetPointer(values[i]));
-		pfree(column[i]);
-	}
+	sh_rows_close(rows);
 	k->count = 0;
 }
 

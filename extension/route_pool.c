@@ -264,55 +264,35 @@ sh_route_write(const struct route_pool *pool)
 void
 sh_route_log(const struct route_entry *entries, int count)
 {
-	static const char sql[] =
-		"INSERT INTO crm.assignment_log"
-		" (org_id, lead_id, pool_id, member_id, reason, candidates, rule_id)"
-		" SELECT $1, u.lead, $2, u.member,"
-		" CASE WHEN u.member IS NULL THEN $5 ELSE $6 END, $7, $8"
-		" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS u (lead, member)";
-	Oid types[8] = { UUIDOID, UUIDOID, UUIDARRAYOID, UUIDARRAYOID,
-					 TEXTOID, TEXTOID, JSONBOID,	 UUIDOID };
+	static const char *const columns[] = { "org_id",	"assignment_id", "lead_id",	   "pool_id",
+										   "member_id", "reason",		 "candidates", "at",
+										   "rule_id" };
 	const struct route_reason *reason = entries[0].reason;
-	char nulls[9] = "        ";
-	Datum values[8];
-	Datum *leads = palloc(count * sizeof(Datum));
-	Datum *members = palloc(count * sizeof(Datum));
-	bool *unassigned = palloc(count * sizeof(bool));
-	struct sh_identity identity;
+	struct sh_rows *rows = sh_rows_open("crm", "assignment_log", columns, lengthof(columns), false);
+	Datum said[2] = { CStringGetTextDatum(sh_route_outcome(reason, false)),
+					  CStringGetTextDatum(sh_route_outcome(reason, true)) };
 
 	for (int i = 0; i < count; i++)
 	{
-		leads[i] = UUIDPGetDatum(&entries[i].lead);
-		members[i] = UUIDPGetDatum(&entries[i].member);
-		unassigned[i] = !entries[i].assigned;
+		pg_uuid_t id;
+		Datum values[] = { UUIDPGetDatum(&entries[i].org),
+						   UUIDPGetDatum(&id),
+						   UUIDPGetDatum(&entries[i].lead),
+						   UUIDPGetDatum(&reason->pool),
+						   UUIDPGetDatum(&entries[i].member),
+						   said[entries[i].assigned],
+						   JsonbPGetDatum(reason->candidates),
+						   TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
+						   UUIDPGetDatum(&reason->rule_id) };
+		bool nulls[lengthof(columns)] = { false };
+
+		sh_uuid_v7(&id);
+		nulls[3] = !reason->pooled;
+		nulls[4] = !entries[i].assigned;
+		nulls[8] = !reason->ruled;
+		sh_rows_add(rows, values, nulls);
 	}
-	values[0] = UUIDPGetDatum(&entries[0].org);
-	values[1] = UUIDPGetDatum(&reason->pool);
-	if (!reason->pooled)
-		nulls[1] = 'n';
-	values[2] =
-		PointerGetDatum(construct_array(leads, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-	values[3] = PointerGetDatum(construct_md_array(members,
-												   unassigned,
-												   1,
-												   (int[]){ count },
-												   (int[]){ 1 },
-												   UUIDOID,
-												   UUID_LEN,
-												   false,
-												   TYPALIGN_CHAR));
-	values[4] = CStringGetTextDatum(sh_route_outcome(reason, false));
-	values[5] = CStringGetTextDatum(sh_route_outcome(reason, true));
-	values[6] = JsonbPGetDatum(reason->candidates);
-	values[7] = UUIDPGetDatum(&reason->rule_id);
-	if (!reason->ruled)
-		nulls[7] = 'n';
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, 8, types), values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not log the assignments");
-	SPI_finish();
-	sh_owner_leave(&identity);
+	sh_rows_close(rows);
 }
 
 void

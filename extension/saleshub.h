@@ -68,6 +68,22 @@ extern const AttrNumber *sh_columns(Relation rel, const char *const *names, int 
 /* The same; an error when one is missing. */
 extern const AttrNumber *sh_columns_needed(Relation rel, const char *const *names, int count);
 
+/* rows.c: writing many rows of our own tables */
+
+struct sh_rows;
+
+/*
+ * All columns of the table by name, the first org_id, at most SH_COLUMNS_MAX; the array must live
+ * as long as the backend. skip_known: a row whose key is there already is left out instead of an
+ * error.
+ */
+extern struct sh_rows *sh_rows_open(const char *schema, const char *table,
+									const char *const *columns, int count, bool skip_known);
+/* The values are copied; no nulls means that none is null. */
+extern void sh_rows_add(struct sh_rows *rows, const Datum *values, const bool *nulls);
+/* Write what waits. */
+extern void sh_rows_close(struct sh_rows *rows);
+
 /* org.c: what row triggers ask of an organisation */
 
 struct sh_org
@@ -86,6 +102,9 @@ extern void sh_json_string(JsonbParseState **state, const char *key, const char 
 extern void sh_json_number(JsonbParseState **state, const char *key, int64 value);
 extern void sh_json_bool(JsonbParseState **state, const char *key, bool value);
 extern void sh_json_uuid(JsonbParseState **state, const char *key, const pg_uuid_t *value);
+
+/* json_value.c: a value of this type, as to_jsonb() has it, but times in UTC */
+extern void sh_json_element(JsonbParseState **state, Oid type, Datum value, bool isnull);
 
 /* uuid.c */
 extern void sh_uuid_v7(pg_uuid_t *out);

@@ -1,16 +1,14 @@
 /* The history of scores: which score a lead got, when and why, one statement at a time. */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "saleshub.h"
@@ -18,27 +16,23 @@
 
 PG_FUNCTION_INFO_V1(sh_lead_score_history);
 
-/* Columns of the rows to write, each an array as long as there are rows. */
+/* The columns of crm.score_history. */
 enum history_column
 {
 	HISTORY_ORG,
+	HISTORY_ID,
 	HISTORY_LEAD,
 	HISTORY_SCORE,
 	HISTORY_PREVIOUS,
 	HISTORY_GRADE,
 	HISTORY_REASONS,
+	HISTORY_CAUSE,
+	HISTORY_AT,
 	HISTORY_COLUMNS
 };
 
-static const Oid history_types[HISTORY_COLUMNS] = { UUIDOID, UUIDOID, INT4OID,
-													INT4OID, TEXTOID, JSONBOID };
-
-struct history
-{
-	int count;
-	int size;
-	Datum *values[HISTORY_COLUMNS];
-	bool *nulls[HISTORY_COLUMNS];
+static const char *const history_names[HISTORY_COLUMNS] = {
+	"org_id", "score_history_id", "lead_id", "score", "previous", "grade", "reasons", "cause", "at"
 };
 
 struct history_reader
@@ -78,20 +72,6 @@ close_reader(struct history_reader *reader)
 	tuplestore_rescan(reader->store);
 }
 
-/* The value of a column, copied into the current context. */
-static Datum
-copy_of(struct history_reader *reader, AttrNumber attno, bool *isnull)
-{
-	Form_pg_attribute att = TupleDescAttr(reader->slot->tts_tupleDescriptor, attno - 1);
-	Datum value = slot_getattr(reader->slot, attno, isnull);
-
-	if (*isnull || att->attbyval)
-		return value;
-	if (att->attlen == -1)
-		return PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-	return datumCopy(value, att->attbyval, att->attlen);
-}
-
 static bool
 same_value(struct history_reader *a, struct history_reader *b, AttrNumber attno)
 {
@@ -106,40 +86,31 @@ same_value(struct history_reader *a, struct history_reader *b, AttrNumber attno)
 	return datum_image_eq(va, vb, att->attbyval, att->attlen);
 }
 
-static void
-make_room(struct history *history)
-{
-	if (history->count < history->size)
-		return;
-	history->size = history->size == 0 ? 64 : history->size * 2;
-	for (int i = 0; i < HISTORY_COLUMNS; i++)
-	{
-		Size values = history->size * sizeof(Datum);
-
-		history->values[i] =
-			history->values[i] ? repalloc(history->values[i], values) : palloc(values);
-		history->nulls[i] =
-			history->nulls[i] ? repalloc(history->nulls[i], history->size) : palloc(history->size);
-	}
-}
-
 /* Add the lead in new; old is NULL for one just created. */
 static void
-add_row(struct history *history, struct history_reader *old, struct history_reader *new)
+add_row(struct sh_rows *rows, struct history_reader *old, struct history_reader *new,
+		const char *cause)
 {
-	int n = history->count;
+	Datum values[HISTORY_COLUMNS] = { 0 };
+	bool nulls[HISTORY_COLUMNS] = { false };
+	pg_uuid_t id;
 
-	make_room(history);
-	history->values[HISTORY_ORG][n] = copy_of(new, new->org, &history->nulls[HISTORY_ORG][n]);
-	history->values[HISTORY_LEAD][n] = copy_of(new, new->lead, &history->nulls[HISTORY_LEAD][n]);
-	history->values[HISTORY_SCORE][n] = copy_of(new, new->score, &history->nulls[HISTORY_SCORE][n]);
-	history->values[HISTORY_GRADE][n] = copy_of(new, new->grade, &history->nulls[HISTORY_GRADE][n]);
-	history->values[HISTORY_REASONS][n] =
-		copy_of(new, new->reasons, &history->nulls[HISTORY_REASONS][n]);
-	history->nulls[HISTORY_PREVIOUS][n] = true;
-	history->values[HISTORY_PREVIOUS][n] =
-		old ? copy_of(old, old->score, &history->nulls[HISTORY_PREVIOUS][n]) : (Datum) 0;
-	history->count++;
+	sh_uuid_v7(&id);
+	values[HISTORY_ORG] = slot_getattr(new->slot, new->org, &nulls[HISTORY_ORG]);
+	values[HISTORY_ID] = UUIDPGetDatum(&id);
+	values[HISTORY_LEAD] = slot_getattr(new->slot, new->lead, &nulls[HISTORY_LEAD]);
+	values[HISTORY_SCORE] = slot_getattr(new->slot, new->score, &nulls[HISTORY_SCORE]);
+	nulls[HISTORY_PREVIOUS] = true;
+	if (old)
+		values[HISTORY_PREVIOUS] = slot_getattr(old->slot, old->score, &nulls[HISTORY_PREVIOUS]);
+	values[HISTORY_GRADE] = slot_getattr(new->slot, new->grade, &nulls[HISTORY_GRADE]);
+	values[HISTORY_REASONS] = slot_getattr(new->slot, new->reasons, &nulls[HISTORY_REASONS]);
+	if (!nulls[HISTORY_REASONS])
+		values[HISTORY_REASONS] = PointerGetDatum(PG_DETOAST_DATUM(values[HISTORY_REASONS]));
+	values[HISTORY_CAUSE] = PointerGetDatum(cstring_to_text(cause));
+	values[HISTORY_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	sh_rows_add(rows, values, nulls);
+	pfree(DatumGetPointer(values[HISTORY_CAUSE]));
 }
 
 /*
@@ -147,7 +118,7 @@ add_row(struct history *history, struct history_reader *old, struct history_read
  * appends both when a row was changed.
  */
 static void
-collect(struct history *history, TriggerData *trigger)
+write_rows(struct sh_rows *rows, TriggerData *trigger, const char *cause)
 {
 	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
 	bool update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
@@ -160,62 +131,15 @@ collect(struct history *history, TriggerData *trigger)
 	while (next_row(&new))
 	{
 		if (!update)
-			add_row(history, NULL, &new);
+			add_row(rows, NULL, &new, cause);
 		else if (!next_row(&old) || !same_value(&old, &new, new.lead))
 			elog(ERROR, "the old and new rows of an update do not match");
 		else if (!same_value(&old, &new, new.score) || !same_value(&old, &new, new.reasons))
-			add_row(history, &old, &new);
+			add_row(rows, &old, &new, cause);
 	}
 	if (update)
 		close_reader(&old);
 	close_reader(&new);
-}
-
-static Datum
-array_of(const struct history *history, enum history_column column)
-{
-	int dims[1] = { history->count };
-	int lbs[1] = { 1 };
-	int16 len;
-	bool byval;
-	char align;
-
-	get_typlenbyvalalign(history_types[column], &len, &byval, &align);
-	return PointerGetDatum(construct_md_array(history->values[column],
-											  history->nulls[column],
-											  1,
-											  dims,
-											  lbs,
-											  history_types[column],
-											  len,
-											  byval,
-											  align));
-}
-
-static void
-write_history(const struct history *history, const char *cause)
-{
-	static const char sql[] =
-		"INSERT INTO crm.score_history (org_id, lead_id, score, previous, grade, reasons, cause)"
-		" SELECT u.o, u.l, u.s, u.p, u.g, u.r, $7"
-		" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
-		" pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6))"
-		" AS u (o, l, s, p, g, r)";
-	Oid types[HISTORY_COLUMNS + 1] = { UUIDARRAYOID, UUIDARRAYOID,	INT4ARRAYOID, INT4ARRAYOID,
-									   TEXTARRAYOID, JSONBARRAYOID, TEXTOID };
-	Datum values[HISTORY_COLUMNS + 1];
-	struct sh_identity identity;
-
-	for (int i = 0; i < HISTORY_COLUMNS; i++)
-		values[i] = array_of(history, i);
-	values[HISTORY_COLUMNS] = CStringGetTextDatum(cause);
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, HISTORY_COLUMNS + 1, types), values, NULL, false, 0) !=
-		SPI_OK_INSERT)
-		elog(ERROR, "could not write the score history");
-	SPI_finish();
-	sh_owner_leave(&identity);
 }
 
 /* AFTER INSERT or UPDATE, for each statement, with transition tables. */
@@ -223,7 +147,7 @@ Datum
 sh_lead_score_history(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	struct history history = { 0 };
+	struct sh_rows *rows;
 	const char *cause = sh_score_cause;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !trigger->tg_newtable ||
@@ -231,8 +155,8 @@ sh_lead_score_history(PG_FUNCTION_ARGS)
 		elog(ERROR, "saleshub.lead_score_history must be a trigger with transition tables");
 	if (!cause)
 		cause = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? "updated" : "created";
-	collect(&history, trigger);
-	if (history.count > 0)
-		write_history(&history, cause);
+	rows = sh_rows_open("crm", "score_history", history_names, HISTORY_COLUMNS, false);
+	write_rows(rows, trigger, cause);
+	sh_rows_close(rows);
 	return PointerGetDatum(NULL);
 }
