@@ -244,19 +244,7 @@ delete_gone(struct keeper *k)
 	k->gone_count = 0;
 }
 
-static int
-compare_rows(const void *a, const void *b)
-{
-	const struct key_row *x = a;
-	const struct key_row *y = b;
-	int order = memcmp(&x->org, &y->org, UUID_LEN);
-
-	if (order != 0)
-		return order;
-	return x->key < y->key ? -1 : x->key > y->key ? 1 : memcmp(&x->id, &y->id, UUID_LEN);
-}
-
-/* What went is deleted first. In the order of the index: neighbours go to the same page. */
+/* What went is deleted first. */
 static void
 flush(struct keeper *k)
 {
@@ -267,7 +255,6 @@ flush(struct keeper *k)
 	delete_gone(k);
 	if (k->count == 0)
 		return;
-	qsort(k->rows, k->count, sizeof(*k->rows), compare_rows);
 	rows = sh_rows_open("saleshub", "match_key", columns, lengthof(columns), true);
 	values[1] = CStringGetTextDatum(k->entity);
 	for (int i = 0; i < k->count; i++)

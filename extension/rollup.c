@@ -70,9 +70,18 @@ struct group
 	Datum sum[MEASURES]; /* numeric */
 };
 
+/* Columns that a statement has asked for; the names are literals. */
+struct known_column
+{
+	const char *name;
+	int number;
+};
+
 struct rollup
 {
 	Relation rel;
+	int known_count;
+	struct known_column known[16];
 	HTAB *groups;
 	MemoryContext context;
 	Datum zero;
@@ -80,17 +89,29 @@ struct rollup
 
 /* --- reading a row by column name --- */
 
-static Datum
-value_of(struct rollup *r, TupleTableSlot *row, const char *column, bool *isnull)
+static int
+number_of(struct rollup *r, const char *column)
 {
-	int n = SPI_fnumber(RelationGetDescr(r->rel), column);
+	int n;
 
+	for (int i = 0; i < r->known_count; i++)
+		if (r->known[i].name == column)
+			return r->known[i].number;
+	n = SPI_fnumber(RelationGetDescr(r->rel), column);
 	if (n <= 0)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(r->rel), column)));
-	return slot_getattr(row, n, isnull);
+	if (r->known_count < (int) lengthof(r->known))
+		r->known[r->known_count++] = (struct known_column){ column, n };
+	return n;
+}
+
+static Datum
+value_of(struct rollup *r, TupleTableSlot *row, const char *column, bool *isnull)
+{
+	return slot_getattr(row, number_of(r, column), isnull);
 }
 
 static bool
@@ -410,6 +431,7 @@ sh_rollup(PG_FUNCTION_ARGS)
 				 errmsg("saleshub.rollup() must be an AFTER statement trigger with transition "
 						"tables and one argument")));
 	r.rel = td->tg_relation;
+	r.known_count = 0;
 	r.groups = make_groups();
 	r.context = CurrentMemoryContext;
 	r.zero = DirectFunctionCall1(int8_numeric, Int64GetDatum(0));

@@ -34,17 +34,17 @@ SELECT saleshub.protect('crm.match_field', 'SELECT');
 
 CREATE TABLE IF NOT EXISTS saleshub.match_key (
     org_id uuid NOT NULL,
-    entity text NOT NULL,
+    entity text COLLATE "C" NOT NULL,
     key bigint NOT NULL,
     entity_id uuid NOT NULL,
-    PRIMARY KEY (org_id, entity, key, entity_id)
+    -- Records come in the order of their ids, so new keys go to the end of this index.
+    PRIMARY KEY (org_id, entity, entity_id, key)
 );
 
 COMMENT ON TABLE saleshub.match_key IS
     'Hashed keys under which live records that may be the same thing are found; written by triggers.';
 
-CREATE INDEX IF NOT EXISTS match_key_record_idx
-    ON saleshub.match_key (org_id, entity, entity_id);
+CREATE INDEX IF NOT EXISTS match_key_key_idx ON saleshub.match_key (org_id, entity, key);
 
 SELECT saleshub.protect('saleshub.match_key', '');
 
