@@ -69,7 +69,7 @@ push_number(JsonbParseState **state, Datum value)
 static void
 push_time(JsonbParseState **state, Datum value, Oid type)
 {
-	char buffer[MAXDATELEN + 1];
+	char *buffer = palloc(MAXDATELEN + 1); /* read when the array is complete */
 	static const int utc = 0;
 
 	JsonEncodeDateTime(buffer, value, type, &utc);

@@ -1,8 +1,8 @@
 /*
  * Writing many rows of our own tables: what triggers leave behind for the rows of a statement.
  * They go to the table as they are, a page at a time and past the executor, which has nothing to
- * decide here. Where it has, because somebody put a trigger or another column on the table or
- * the tables are distributed, they go through SQL.
+ * decide here. Where it has, because somebody put a trigger on the table or a column whose default
+ * differs row by row, or the tables are distributed, they go through SQL.
  */
 #include "postgres.h"
 
@@ -15,7 +15,10 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -37,6 +40,9 @@ struct sh_rows
 	bool is_read; /* by answers that may be cached, which learn of it here */
 	bool touched; /* for this organisation */
 	pg_uuid_t org;
+	bool is_plain;
+	Datum *values; /* of a row: the defaults of the columns that are not given, ours over them */
+	bool *nulls;
 	MemoryContext context; /* of all of it */
 	MemoryContext batch;   /* of the tuples that wait */
 	int count;
@@ -46,6 +52,58 @@ struct sh_rows
 };
 
 /* --- opening --- */
+
+/*
+ * The defaults of columns that we do not give, which somebody added; false when one must be
+ * computed for each row.
+ */
+static bool
+take_default(struct sh_rows *rows, int n, EState *estate)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rows->rel), n);
+	Node *expr;
+	Datum value;
+
+	for (int i = 0; i < rows->column_count; i++)
+		if (rows->at[i] == n + 1)
+			return true;
+	expr = att->attisdropped ? NULL : build_column_default(rows->rel, n + 1);
+	if (!expr)
+		return true;
+	if (att->attgenerated || contain_volatile_functions(expr))
+		return false;
+	value = ExecEvalExprSwitchContext(
+		ExecPrepareExpr((Expr *) expr, estate), GetPerTupleExprContext(estate), &rows->nulls[n]);
+	if (!rows->nulls[n])
+		rows->values[n] = datumCopy(value, att->attbyval, att->attlen);
+	return true;
+}
+
+static bool
+take_defaults(struct sh_rows *rows)
+{
+	TupleDesc desc = RelationGetDescr(rows->rel);
+	MemoryContext before = MemoryContextSwitchTo(rows->context);
+	EState *estate = CreateExecutorState();
+	bool simple = true;
+
+	rows->values = palloc0(desc->natts * sizeof(*rows->values));
+	rows->nulls = palloc(desc->natts * sizeof(*rows->nulls));
+	memset(rows->nulls, true, desc->natts * sizeof(*rows->nulls));
+	for (int i = 0; i < desc->natts; i++)
+		simple = take_default(rows, i, estate) && simple;
+	FreeExecutorState(estate);
+	MemoryContextSwitchTo(before);
+	return simple;
+}
+
+/* Nothing but storing is to be done: no trigger and no shards. */
+static bool
+is_plain(const struct sh_rows *rows)
+{
+	return rows->rel->rd_rel->relkind == RELKIND_RELATION && !rows->rel->trigdesc &&
+		   !GetConfigOption("citus.version", true, false);
+}
 
 struct sh_rows *
 sh_rows_open(const char *schema, const char *table, const char *const *columns, int count,
@@ -72,20 +130,8 @@ sh_rows_open(const char *schema, const char *table, const char *const *columns, 
 	rows->batch = AllocSetContextCreate(context, "saleshub row batch", ALLOCSET_DEFAULT_SIZES);
 	rows->count = 0;
 	rows->slot_count = 0;
+	rows->is_plain = take_defaults(rows) && is_plain(rows);
 	return rows;
-}
-
-/* Nothing but storing is to be done: no trigger, no column that we do not know, no shards. */
-static bool
-is_plain(const struct sh_rows *rows)
-{
-	TupleDesc desc = RelationGetDescr(rows->rel);
-	int columns = 0;
-
-	for (int i = 0; i < desc->natts; i++)
-		columns += !TupleDescAttr(desc, i)->attisdropped;
-	return rows->rel->rd_rel->relkind == RELKIND_RELATION && !rows->rel->trigdesc &&
-		   columns == rows->column_count && !GetConfigOption("citus.version", true, false);
 }
 
 /* --- storing --- */
@@ -229,7 +275,7 @@ flush(struct sh_rows *rows)
 
 	if (rows->count > 0)
 	{
-		if (is_plain(rows))
+		if (rows->is_plain)
 			store(rows);
 		else
 			insert(rows);
@@ -254,22 +300,17 @@ sh_rows_add(struct sh_rows *rows, const Datum *values, const bool *nulls)
 {
 	TupleDesc desc = RelationGetDescr(rows->rel);
 	MemoryContext before;
-	Datum *all;
-	bool *none;
 
 	if (rows->count == BATCH)
 		flush(rows);
 	touch(rows, DatumGetUUIDP(values[0]));
 	before = MemoryContextSwitchTo(rows->batch);
-	all = palloc0(desc->natts * sizeof(*all));
-	none = palloc(desc->natts * sizeof(*none));
-	memset(none, true, desc->natts * sizeof(*none));
 	for (int i = 0; i < rows->column_count; i++)
 	{
-		all[rows->at[i] - 1] = values[i];
-		none[rows->at[i] - 1] = nulls && nulls[i];
+		rows->values[rows->at[i] - 1] = values[i];
+		rows->nulls[rows->at[i] - 1] = nulls && nulls[i];
 	}
-	rows->tuples[rows->count++] = heap_form_tuple(desc, all, none);
+	rows->tuples[rows->count++] = heap_form_tuple(desc, rows->values, rows->nulls);
 	MemoryContextSwitchTo(before);
 }
 

@@ -73,9 +73,9 @@ extern const AttrNumber *sh_columns_needed(Relation rel, const char *const *name
 struct sh_rows;
 
 /*
- * All columns of the table by name, the first org_id, at most SH_COLUMNS_MAX; the array must live
- * as long as the backend. skip_known: a row whose key is there already is left out instead of an
- * error.
+ * Columns of the table by name, the first org_id, at most SH_COLUMNS_MAX; others get their default.
+ * The array must live as long as the backend. skip_known: a row whose key is there already is left
+ * out instead of an error.
  */
 extern struct sh_rows *sh_rows_open(const char *schema, const char *table,
 									const char *const *columns, int count, bool skip_known);

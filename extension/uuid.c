@@ -14,6 +14,24 @@ PG_FUNCTION_INFO_V1(sh_crm_uuid_v7);
 /* The 60 leading bits of the last id: milliseconds, then a 12 bit fraction. */
 static uint64 last_tick = 0;
 
+/* Asking for many random bytes costs hardly more than asking for eight. */
+static void
+take_random(unsigned char *out, int len)
+{
+	static unsigned char pool[1024];
+	static int left = 0;
+
+	if (left < len)
+	{
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+		left = sizeof(pool);
+	}
+	left -= len;
+	memcpy(out, pool + left, len);
+}
+
 /*
  * Milliseconds since 1970 in 48 bits, then 12 bits of sub-millisecond time (RFC 9562 section
  * 6.2 method 3), then 62 random bits. Strictly increasing within one backend, also when the
@@ -32,9 +50,7 @@ sh_uuid_v7(pg_uuid_t *out)
 		tick = last_tick + 1;
 	last_tick = tick;
 
-	if (!pg_strong_random(&out->data[8], 8))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+	take_random(&out->data[8], 8);
 	for (int i = 0; i < 6; i++)
 		out->data[i] = (unsigned char) (tick >> (52 - 8 * i));
 	out->data[6] = (unsigned char) (0x70 | ((tick >> 8) & 0x0f));

@@ -128,6 +128,46 @@ UPDATE crm.company SET city = 'Bonn' WHERE org_id = :'org';
 UPDATE crm.lead SET employees = 13 WHERE org_id = :'org' AND last_name = 'Own';
 SELECT pg_temp.wrong_keys(:'org');
 
+-- History has every type as JSON.
+SELECT c.changed - 'owner_id' FROM crm.change_log c JOIN crm.lead l ON l.lead_id = c.entity_id WHERE l.email = 'naïve@exämple.example' ORDER BY c.change_id;
+
+-- What somebody adds to the tables that follow: a column with a default, one that differs row by row, a trigger.
+CREATE FUNCTION pg_temp.followed_last(noun text) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', (SELECT count(*) FROM crm.change_log c JOIN crm.lead l ON l.lead_id = c.entity_id WHERE l.last_name = noun),
+        (SELECT count(*) FROM crm.score_history s JOIN crm.lead l USING (lead_id) WHERE l.last_name = noun),
+        (SELECT count(*) FROM crm.assignment_log s JOIN crm.lead l USING (lead_id) WHERE l.last_name = noun),
+        (SELECT count(*) FROM saleshub.match_key k JOIN crm.lead l ON l.lead_id = k.entity_id WHERE l.last_name = noun))
+$$;
+BEGIN;
+ALTER TABLE crm.change_log ADD COLUMN extra text DEFAULT 'x' || 'y', ADD COLUMN empty text;
+INSERT INTO crm.lead (first_name, last_name, email) SELECT 'Ada', 'Column', 'column' || g || '@x.example' FROM generate_series(1, 3) g;
+SELECT DISTINCT c.extra, c.empty FROM crm.change_log c JOIN crm.lead l ON l.lead_id = c.entity_id WHERE l.last_name = 'Column';
+SELECT pg_temp.followed_last('Column');
+ALTER TABLE crm.score_history ADD COLUMN differs uuid DEFAULT gen_random_uuid();
+INSERT INTO crm.lead (first_name, last_name, email) SELECT 'Ada', 'Volatile', 'volatile' || g || '@x.example' FROM generate_series(1, 3) g;
+SELECT count(DISTINCT s.differs) FROM crm.score_history s JOIN crm.lead l USING (lead_id) WHERE l.last_name = 'Volatile';
+SELECT pg_temp.followed_last('Volatile');
+CREATE TABLE pg_temp.seen (tab text);
+CREATE FUNCTION pg_temp.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO pg_temp.seen VALUES (TG_TABLE_NAME); RETURN NULL; END $$;
+CREATE TRIGGER see AFTER INSERT ON crm.change_log FOR EACH ROW EXECUTE FUNCTION pg_temp.see();
+CREATE TRIGGER see AFTER INSERT ON saleshub.outbox FOR EACH ROW EXECUTE FUNCTION pg_temp.see();
+CREATE TRIGGER see AFTER INSERT ON saleshub.match_key FOR EACH ROW EXECUTE FUNCTION pg_temp.see();
+GRANT INSERT ON pg_temp.seen TO saleshub_owner;
+INSERT INTO crm.lead (first_name, last_name, email) SELECT 'Ada', 'Trigger', 'trigger' || g || '@x.example' FROM generate_series(1, 3) g;
+SELECT tab, count(*) FROM pg_temp.seen GROUP BY tab ORDER BY tab;
+SELECT pg_temp.followed_last('Trigger');
+ROLLBACK;
+-- A key that is there already is left out.
+BEGIN;
+INSERT INTO crm.lead (last_name, email) VALUES ('Leftover', 'leftover@x.example') RETURNING lead_id AS leftover \gset
+CREATE TEMP TABLE kept AS SELECT * FROM saleshub.match_key WHERE entity_id = :'leftover';
+DELETE FROM crm.lead WHERE lead_id = :'leftover';
+INSERT INTO saleshub.match_key TABLE kept;
+INSERT INTO crm.lead (lead_id, last_name, email) VALUES (:'leftover', 'Leftover', 'leftover@x.example'), (crm.uuid_v7(), 'Leftover', 'leftover@x.example');
+SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM saleshub.match_key k JOIN crm.lead l ON l.lead_id = k.entity_id WHERE l.last_name = 'Leftover');
+ROLLBACK;
+SELECT pg_temp.wrong_keys(:'org');
+
 -- Companies, contacts and activities.
 SELECT pg_temp.refused($$INSERT INTO crm.company (name, domain, website, phone, annual_revenue, employees, parent_id)
     VALUES (NULL, 'no domain', 'no', 'x', -1, -1, gen_random_uuid())$$);
