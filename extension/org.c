@@ -106,9 +106,8 @@ read_text(int column, char *out, Size size)
 static void
 read_org(const pg_uuid_t *org, struct sh_org *out)
 {
-	static const char sql[] =
-		"SELECT o.currency, o.country, o.settings OPERATOR(pg_catalog.->>) 'duplicate_policy'"
-		" FROM crm.org AS o WHERE o.org_id OPERATOR(pg_catalog.=) $1";
+	static const char sql[] = "SELECT o.currency, o.country, saleshub.duplicate_blocked(o.settings)"
+							  " FROM crm.org AS o WHERE o.org_id OPERATOR(pg_catalog.=) $1";
 	Oid types[1] = { UUIDOID };
 	Datum values[1] = { UUIDPGetDatum(org) };
 	struct sh_identity identity;
@@ -122,7 +121,7 @@ read_org(const pg_uuid_t *org, struct sh_org *out)
 	{
 		read_text(1, out->currency, sizeof(out->currency));
 		read_text(2, out->country, sizeof(out->country));
-		read_text(3, out->duplicate_policy, sizeof(out->duplicate_policy));
+		read_text(3, out->duplicates_blocked, sizeof(out->duplicates_blocked));
 	}
 	SPI_finish();
 	sh_owner_leave(&identity);
@@ -157,8 +156,8 @@ sh_org(const pg_uuid_t *org, struct sh_org *out)
 }
 
 /*
- * saleshub.duplicate_blocks(org uuid) returns boolean: like saleshub.duplicate_policy(org) =
- * 'block', for the trigger that every inserted record meets.
+ * saleshub.duplicate_blocks(org uuid, noun text) returns boolean: like
+ * saleshub.duplicate_policy(org, noun) = 'block', for the trigger that every inserted record meets.
  */
 Datum
 sh_duplicate_blocks(PG_FUNCTION_ARGS)
@@ -171,7 +170,8 @@ sh_duplicate_blocks(PG_FUNCTION_ARGS)
 	if (asked && strcmp(asked, "block") == 0)
 		PG_RETURN_BOOL(true);
 	sh_org(PG_GETARG_UUID_P(0), &org);
-	PG_RETURN_BOOL(strcmp(org.duplicate_policy, "block") == 0);
+	/* None of the names is a part of another. */
+	PG_RETURN_BOOL(strstr(org.duplicates_blocked, text_to_cstring(PG_GETARG_TEXT_PP(1))) != NULL);
 }
 
 /* --- its members --- */

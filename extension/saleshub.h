@@ -90,7 +90,7 @@ struct sh_org
 {
 	char currency[8]; /* empty: there is no such organisation */
 	char country[8];
-	char duplicate_policy[16]; /* empty: not set */
+	char duplicates_blocked[32]; /* kinds of records, a comma list */
 };
 
 extern void sh_org(const pg_uuid_t *org, struct sh_org *out);

@@ -107,7 +107,10 @@ BEGIN
             SELECT d.id, d.doc AS other, s.score
             FROM saleshub.duplicate_docs(noun, ids) d,
                  LATERAL (SELECT saleshub.match_score(rules, rec, d.doc) AS score OFFSET 0) s
-            WHERE s.score >= least_score
+            WHERE s.score >= least_score AND (self IS NULL OR NOT EXISTS (
+                SELECT FROM crm.duplicate_decision x
+                WHERE x.org_id = saleshub.org_id() AND x.entity = noun AND NOT x.same
+                    AND x.low_id = least(self, d.id) AND x.high_id = greatest(self, d.id)))
             ORDER BY s.score DESC, d.id
             LIMIT most
         ) found,
@@ -117,6 +120,41 @@ END;
 $$;
 COMMENT ON FUNCTION saleshub.duplicate_find(text, jsonb, uuid, jsonb, numeric, integer) IS
     'Records that look like this one, the likeliest first: [{type, id, name, email, band, score, fields}].';
+
+CREATE FUNCTION saleshub.duplicate_across(noun text, rec jsonb, least_score numeric, most integer)
+    RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    org uuid := saleshub.org_id();
+BEGIN
+    IF noun <> 'lead' THEN
+        RETURN '[]';
+    END IF;
+    RETURN saleshub.duplicate_find('contact', rec - 'company_id', NULL,
+                                   saleshub.match_rules(org, 'lead'), least_score, most)
+        || CASE WHEN rec ->> 'company_name' IS NULL
+                    AND saleshub.lead_domain(rec ->> 'website', rec ->> 'email') IS NULL THEN '[]'
+           ELSE saleshub.duplicate_find(
+               'company', jsonb_strip_nulls(jsonb_build_object(
+                   'name', rec -> 'company_name', 'city', rec -> 'city', 'country', rec -> 'country',
+                   'domain', saleshub.lead_domain(rec ->> 'website', rec ->> 'email'))),
+               NULL, saleshub.match_rules(org, 'company'), least_score, most) END;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.duplicate_across(text, jsonb, numeric, integer) IS
+    'Contacts that a lead may be, and companies it may belong to; of other kinds none.';
+
+CREATE FUNCTION saleshub.duplicate_best(found jsonb, most integer) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_agg(f ORDER BY (f -> 'score')::numeric DESC, n), '[]')
+    FROM (SELECT f, n FROM jsonb_array_elements(duplicate_best.found) WITH ORDINALITY AS e (f, n)
+          ORDER BY (f -> 'score')::numeric DESC, n LIMIT duplicate_best.most) b;
+END;
+COMMENT ON FUNCTION saleshub.duplicate_best(jsonb, integer) IS
+    'The likeliest of what was found.';
 
 CREATE FUNCTION crm.duplicates(type text, id uuid, limit_ integer DEFAULT 20) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -130,18 +168,37 @@ BEGIN
         PERFORM saleshub.record_missing(noun, id);
     END IF;
     RETURN jsonb_build_object(
-        'data', saleshub.duplicate_find(noun, rec, id,
-                                        saleshub.match_rules(saleshub.org_id(), noun),
-                                        8, saleshub.list_limit(limit_)),
+        'data', saleshub.duplicate_best(
+            saleshub.duplicate_find(noun, rec, id, saleshub.match_rules(saleshub.org_id(), noun),
+                                    8, saleshub.list_limit(limit_))
+            || saleshub.duplicate_across(noun, rec, 8, saleshub.list_limit(limit_)),
+            saleshub.list_limit(limit_)),
         'next_cursor', NULL);
 END;
 $$;
 COMMENT ON FUNCTION crm.duplicates(text, uuid, integer) IS
-    'Records that may be the same contact, company or lead, the likeliest first, each with its score, what that means (block, warn, suggest) and the weight of every compared field';
+    'Records that may be the same contact, company or lead, the likeliest first, each with its score, what that means (block, warn, suggest) and the weight of every compared field; of a lead also the contacts that it may be, and the companies it may belong to';
 
 -- At insert
 
-CREATE FUNCTION saleshub.duplicate_policy(org uuid) RETURNS text
+CREATE FUNCTION saleshub.duplicate_setting(settings jsonb, noun text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(nullif(CASE pg_catalog.jsonb_typeof(settings -> 'duplicate_policy')
+        WHEN 'object' THEN settings -> 'duplicate_policy' ->> noun
+        ELSE settings ->> 'duplicate_policy' END, ''), 'warn');
+COMMENT ON FUNCTION saleshub.duplicate_setting(jsonb, text) IS
+    'What an organisation has settled about duplicates of a kind: settings.duplicate_policy is one word for all kinds, or {kind: word}; warn unless set.';
+
+CREATE FUNCTION saleshub.duplicate_blocked(settings jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(string_agg(n, ','), '') FROM unnest(ARRAY['contact', 'company', 'lead']) n
+    WHERE saleshub.duplicate_setting(duplicate_blocked.settings, n) = 'block';
+END;
+COMMENT ON FUNCTION saleshub.duplicate_blocked(jsonb) IS
+    'The kinds of records whose duplicates an organisation refuses.';
+
+CREATE FUNCTION saleshub.duplicate_policy(org uuid, noun text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -151,13 +208,12 @@ BEGIN
     IF asked IN ('allow', 'warn', 'block') THEN
         RETURN asked;
     END IF;
-    RETURN coalesce((
-        SELECT nullif(o.settings ->> 'duplicate_policy', '') FROM crm.org o
-        WHERE o.org_id = duplicate_policy.org), 'warn');
+    RETURN coalesce((SELECT saleshub.duplicate_setting(o.settings, noun) FROM crm.org o
+                     WHERE o.org_id = duplicate_policy.org), 'warn');
 END;
 $$;
-COMMENT ON FUNCTION saleshub.duplicate_policy(uuid) IS
-    'What to do about duplicates at insert: the setting saleshub.duplicates, else settings.duplicate_policy of the organisation, else warn.';
+COMMENT ON FUNCTION saleshub.duplicate_policy(uuid, text) IS
+    'What to do about duplicates of a kind at insert: the setting saleshub.duplicates, else what the organisation has settled.';
 
 CREATE FUNCTION saleshub.duplicate_check() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -169,7 +225,7 @@ DECLARE
     rules jsonb;
     candidates jsonb;
 BEGIN
-    IF saleshub.duplicate_policy(NEW.org_id) <> 'block' OR NEW.deleted_at IS NOT NULL
+    IF saleshub.duplicate_policy(NEW.org_id, noun) <> 'block' OR NEW.deleted_at IS NOT NULL
        OR NEW.org_id IS DISTINCT FROM saleshub.org_id()
     THEN
         RETURN NEW;
@@ -233,15 +289,18 @@ DECLARE
     id uuid := (doc ->> 'id')::uuid;
     org uuid := saleshub.org_id();
     policy text := CASE WHEN noun IN ('contact', 'company', 'lead')
-                        THEN saleshub.duplicate_policy(org) ELSE 'allow' END;
+                        THEN saleshub.duplicate_policy(org, noun) ELSE 'allow' END;
 BEGIN
     IF policy = 'block' THEN
         -- Found before the insert.
-        candidates := jsonb_path_query_array(coalesce(nullif(
-            current_setting('saleshub.duplicates_found', true), ''), '[]')::jsonb, '$[0 to 4]');
+        candidates := coalesce(nullif(current_setting('saleshub.duplicates_found', true), ''), '[]');
     ELSIF policy = 'warn' THEN
         candidates := saleshub.duplicate_find(noun, saleshub.duplicate_doc(noun, id), id,
                                               saleshub.match_rules(org, noun), 13, 5);
+    END IF;
+    IF policy <> 'allow' THEN
+        candidates := saleshub.duplicate_best(candidates || CASE WHEN noun = 'lead' THEN
+            saleshub.duplicate_across(noun, saleshub.duplicate_doc(noun, id), 13, 5) ELSE '[]' END, 5);
     END IF;
     PERFORM set_config('saleshub.duplicates', coalesce(before, 'org'), true);
     IF candidates = '[]' THEN

@@ -51,7 +51,9 @@ BEGIN
         '   AND m.entity = %1$L AND m.key = d.key LIMIT 201) l) c WHERE c.n BETWEEN 2 AND 200),'
         ' pair AS MATERIALIZED (SELECT DISTINCT m.entity_id AS low, own.entity_id AS high'
         '  FROM own JOIN bucket USING (key) JOIN saleshub.match_key m ON m.org_id = $1'
-        '  AND m.entity = %1$L AND m.key = own.key AND m.entity_id < own.entity_id),'
+        '  AND m.entity = %1$L AND m.key = own.key AND m.entity_id < own.entity_id'
+        '  WHERE NOT EXISTS (SELECT FROM crm.duplicate_decision x WHERE x.org_id = $1'
+        '   AND x.entity = %1$L AND x.low_id = m.entity_id AND x.high_id = own.entity_id AND NOT x.same)),'
         ' doc AS MATERIALIZED (SELECT d.id, d.doc FROM saleshub.duplicate_docs(%1$L, ARRAY('
         '  SELECT low FROM pair UNION SELECT high FROM pair)) d),'
         ' hit AS MATERIALIZED (SELECT p.low, p.high, saleshub.match_explain($4, a.doc, b.doc) AS e'
@@ -134,6 +136,10 @@ BEGIN
             WHERE p.org_id = saleshub.org_id() AND p.entity = noun AND p.score >= least_score
                 AND saleshub.duplicate_seen(noun, p.low_id)
                 AND saleshub.duplicate_seen(noun, p.high_id)
+                AND NOT EXISTS (
+                    SELECT FROM crm.duplicate_decision x
+                    WHERE x.org_id = p.org_id AND x.entity = p.entity AND x.low_id = p.low_id
+                        AND x.high_id = p.high_id AND NOT x.same)
         ), edge AS MATERIALIZED (
             SELECT low_id AS a, high_id AS b FROM pair UNION ALL SELECT high_id, low_id FROM pair
         ), reach AS (

@@ -120,9 +120,9 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_match_keep';
 COMMENT ON FUNCTION saleshub.match_keep() IS
     'Trigger: keeps the keys under which the rows of a kind of record, its argument, are found';
 
-CREATE FUNCTION saleshub.duplicate_blocks(org uuid) RETURNS boolean
+CREATE FUNCTION saleshub.duplicate_blocks(org uuid, noun text) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_duplicate_blocks';
-COMMENT ON FUNCTION saleshub.duplicate_blocks(uuid) IS
+COMMENT ON FUNCTION saleshub.duplicate_blocks(uuid, text) IS
     'Whether saleshub.duplicate_policy is block: asked of every record inserted, so it is kept per backend';
 
 CREATE FUNCTION saleshub.match_on(noun text) RETURNS void
@@ -138,8 +138,8 @@ BEGIN
                        noun || '_60_keys_' || event.name, event.name, noun, event.tables, noun);
     END LOOP;
     EXECUTE format('CREATE OR REPLACE TRIGGER %I BEFORE INSERT ON crm.%I'
-                   ' FOR EACH ROW WHEN (saleshub.duplicate_blocks(NEW.org_id))'
-                   ' EXECUTE FUNCTION saleshub.duplicate_check(%L)',
+                   ' FOR EACH ROW WHEN (saleshub.duplicate_blocks(NEW.org_id, %3$L))'
+                   ' EXECUTE FUNCTION saleshub.duplicate_check(%3$L)',
                    noun || '_50_duplicate', noun, noun);
 END;
 $$;
@@ -189,9 +189,16 @@ CREATE FUNCTION crm.match_field_set(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    faults jsonb;
 BEGIN
     IF saleshub.member_role() <> 'admin' THEN
         PERFORM saleshub.require_role('admin');
+    END IF;
+    faults := saleshub.match_field_faults(entity, jsonb_build_array(jsonb_build_object('field', field)));
+    IF faults <> '[]' THEN
+        PERFORM saleshub.raise('22023', format('records of crm.%s are not compared by %s', entity, field),
+                               jsonb_build_object('code', 'invalid_body', 'errors', faults));
     END IF;
     INSERT INTO crm.match_field (org_id, entity, field, kind, same, close, differ, key)
     VALUES (saleshub.org_id(), entity, field, kind, same, close, differ, key)

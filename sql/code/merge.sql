@@ -423,6 +423,7 @@ BEGIN
                                relinked, moved, actor_id, request_id)
         VALUES (org, id, noun, winner, losers, policy, docs, done -> 'fields', done -> 'relinked',
                 done -> 'moved', saleshub.member_id(), saleshub.request_id());
+        PERFORM saleshub.decision_merged(noun, docs, id);
     END IF;
     RETURN jsonb_build_object(
         'merge_id', id, 'dry_run', dry_run, 'losers', to_jsonb(losers), 'fields', done -> 'fields',

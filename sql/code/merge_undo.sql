@@ -166,6 +166,7 @@ BEGIN
     DELETE FROM crm.redirect r WHERE r.org_id = org AND r.merge_id = merge;
     -- What the winner has of the losers must be out of their way.
     PERFORM saleshub.custom_release(m.entity, org, ARRAY[m.winner_id]);
+    DELETE FROM crm.duplicate_decision d WHERE d.org_id = org AND d.merge_id = merge;
     back := saleshub.merge_unbin(m.entity, org, m.losers);
     conflicts := (SELECT coalesce(jsonb_agg(jsonb_build_object(
                       'type', m.entity, 'id', l, 'reason', 'not_found')), '[]')

@@ -37,7 +37,7 @@ DECLARE
         'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',
         'import_waiting_parts', 'import_waiting', 'import_take', 'import_become', 'import_failed',
         'import_erase',
-        'duplicate_scan_ids', 'duplicate_scan_step',
+        'duplicate_scan_ids', 'duplicate_scan_step', 'decision_merged',
         'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep',
         'custom_on', 'custom_fill', 'custom_rebuild', 'custom_records', 'custom_empty_step', 'custom_fill_step',
         'custom_purge_step', 'custom_build', 'custom_release', 'custom_claim'];

@@ -47,3 +47,33 @@ SELECT saleshub.protect('crm.duplicate_pair', 'SELECT');
 DROP POLICY IF EXISTS both_seen ON crm.duplicate_pair;
 CREATE POLICY both_seen ON crm.duplicate_pair AS RESTRICTIVE FOR SELECT TO saleshub_user
     USING (saleshub.duplicate_seen(entity, low_id) AND saleshub.duplicate_seen(entity, high_id));
+
+CREATE TABLE IF NOT EXISTS crm.duplicate_decision (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    entity text NOT NULL,
+    low_id uuid NOT NULL,
+    high_id uuid NOT NULL,
+    same boolean NOT NULL,
+    levels jsonb NOT NULL,
+    merge_id uuid,
+    decided_at timestamptz NOT NULL DEFAULT now(),
+    decided_by uuid DEFAULT saleshub.member_id(),
+    PRIMARY KEY (org_id, entity, low_id, high_id, same),
+    CONSTRAINT duplicate_decision_entity_check CHECK (entity IN ('contact', 'company', 'lead')),
+    CONSTRAINT duplicate_decision_order_check CHECK (low_id < high_id)
+);
+
+COMMENT ON TABLE crm.duplicate_decision IS
+    'What people decided about two records: that they are not the same, or, by merging them, that they are.';
+COMMENT ON COLUMN crm.duplicate_decision.levels IS
+    'How the fields compared then: {field: differ|close|same}; of this weights are learnt.';
+COMMENT ON COLUMN crm.duplicate_decision.merge_id IS 'The merge that said so.';
+
+CREATE INDEX IF NOT EXISTS duplicate_decision_merge_idx
+    ON crm.duplicate_decision (org_id, merge_id) WHERE merge_id IS NOT NULL;
+
+SELECT saleshub.protect('crm.duplicate_decision', 'SELECT, INSERT, DELETE');
+DROP POLICY IF EXISTS both_seen ON crm.duplicate_decision;
+CREATE POLICY both_seen ON crm.duplicate_decision AS RESTRICTIVE TO saleshub_user
+    USING (saleshub.duplicate_seen(entity, low_id) AND saleshub.duplicate_seen(entity, high_id))
+    WITH CHECK (saleshub.duplicate_seen(entity, low_id) AND saleshub.duplicate_seen(entity, high_id));

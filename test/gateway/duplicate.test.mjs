@@ -81,3 +81,44 @@ test('a scan of the base, step by step, and its groups', async () => {
 	assert.equal(groups.body.data[0].pairs.length, 3);
 	assert.equal((await api('POST', '/v1/duplicates/scan?type=deals')).status, 400);
 });
+
+test('a lead that is a contact already is told so, with its company', async () => {
+	const company = await api('POST', '/v1/companies', { name: 'Customers Ltd', domain: 'customers.example' });
+	const contact = await api('POST', '/v1/contacts', { last_name: 'Buyer', email: 'buyer@customers.example' });
+	const lead = await api('POST', '/v1/leads', { last_name: 'Buyer', email: 'buyer@customers.example', company_name: 'Customers' });
+	assert.equal(lead.status, 201, lead.text);
+	assert.deepEqual(lead.body.duplicates.map(d => [d.type, d.id]).sort(),
+		[['company', company.body.id], ['contact', contact.body.id]]);
+	const found = await api('GET', `/v1/duplicates?type=lead&id=${lead.body.id}`);
+	assert.deepEqual(found.body.data.map(d => d.type).sort(), ['company', 'contact']);
+});
+
+test('the policy is settled by kind, and only by admins', async () => {
+	const read = await api('GET', '/v1/duplicates/policy');
+	assert.deepEqual(read.body, { contact: 'warn', company: 'warn', lead: 'warn' });
+	const put = await api('PUT', '/v1/duplicates/policy', { lead: 'block' }, { 'if-match': read.headers.get('etag') });
+	assert.equal(put.status, 200, put.text);
+	assert.equal(put.body.lead, 'block');
+	const twin = { last_name: 'Twin', email: 'twin@customers.example' };
+	assert.equal((await api('POST', '/v1/leads', twin)).status, 201);
+	assert.equal((await api('POST', '/v1/leads', twin)).status, 409);
+	assert.equal((await api('PUT', '/v1/duplicates/policy', { lead: 'no' })).status, 422);
+	assert.equal((await api('PUT', '/v1/duplicates/policy', {}, { 'if-match': read.headers.get('etag') })).status, 412);
+	await api('PUT', '/v1/duplicates/policy', { lead: 'warn' });
+});
+
+test('fields of comparison are settled; two records are said to be different', async () => {
+	const fields = await api('GET', '/v1/duplicates/fields?type=contacts');
+	assert.equal(fields.body.fields.find(f => f.field === 'email').own, false);
+	const put = await api('PUT', '/v1/duplicates/fields', { type: 'contacts', fields: [
+		{ field: 'custom.badge', kind: 'code', same: 20, key: 'strong' }] });
+	assert.equal(put.status, 200, put.text);
+	const a = await api('POST', '/v1/contacts', { last_name: 'Alpha', custom: { badge: 'B-77' } });
+	const b = await api('POST', '/v1/contacts', { last_name: 'Omega', custom: { badge: 'b77' } });
+	assert.equal(b.body.duplicates?.[0]?.id ?? b.text, a.body.id);
+	const said = await api('POST', '/v1/duplicates/decisions', { type: 'contacts', ids: [a.body.id, b.body.id] });
+	assert.equal(said.status, 200, said.text);
+	assert.deepEqual((await api('GET', `/v1/duplicates?type=contacts&id=${b.body.id}`)).body.data, []);
+	assert.equal((await api('POST', '/v1/duplicates/decisions', { type: 'contacts', ids: [a.body.id] })).status, 422);
+	assert.equal((await api('PUT', '/v1/duplicates/fields', { type: 'contacts', fields: [{ field: 'nothing', kind: 'text', same: 1 }] })).status, 422);
+});
