@@ -9,8 +9,8 @@ fsync = off"
 # shellcheck source=test/tap/property.bash
 . "$SCRATCH/property.bash"
 property_server
-property 60 0 >"$SCRATCH/report"
+property 30 0 >"$SCRATCH/report"
 ok "$(grep -v '^done ' "$SCRATCH/report")" '' "undone conversions leave nothing (PROPERTY_SEED=$seed)"
-ok "$(done_often convert 60)" yes "$(tail -n 1 "$SCRATCH/report")"
+ok "$(done_often convert 25)" yes "$(tail -n 1 "$SCRATCH/report")"
 ok "$(sql -c 'SELECT count(*) FROM saleshub.rollup_check()')" 0 'the figures are right'
 done_testing

@@ -9,10 +9,10 @@ fsync = off"
 # shellcheck source=test/tap/property.bash
 . "$SCRATCH/property.bash"
 property_server
-property 60 0.7 >"$SCRATCH/report"
+property 30 0.7 >"$SCRATCH/report"
 ok "$(grep -v '^done ' "$SCRATCH/report")" '' "merges taken apart leave nothing (PROPERTY_SEED=$seed)"
 for kind in merge_lead merge_contact merge_company convert; do
-	ok "$(done_often $kind 10)" yes "often enough: $kind"
+	ok "$(done_often $kind 3)" yes "often enough: $kind"
 done
 tail -n 1 "$SCRATCH/report" | sed 's/^/# /'
 ok "$(sql -c 'SELECT count(*) FROM saleshub.rollup_check()')" 0 'the figures are right'
