@@ -203,6 +203,11 @@ BEGIN
     ok := late = 0;
     detail := format('%s reminders have been due for more than a minute', late);
     RETURN NEXT;
+    item := 'attachment';
+    ok := NOT EXISTS (SELECT FROM saleshub.attachment_faults(20));
+    detail := CASE WHEN ok THEN '20 files at random are what was sent'
+                   ELSE 'files are damaged: SELECT * FROM saleshub.attachment_faults()' END;
+    RETURN NEXT;
     item := 'erasure';
     ok := coalesce((SELECT e.erased_in = e.identity FROM saleshub.event_state e), true);
     detail := CASE WHEN ok THEN 'who was erased is erased'

@@ -231,6 +231,8 @@ BEGIN
             SELECT * FROM saleshub.timeline_changes(noun, id, before_at, before_id, page + 1)
             UNION ALL
             SELECT * FROM saleshub.timeline_activities(noun, id, before_at, before_id, page + 1)
+            UNION ALL
+            SELECT * FROM saleshub.timeline_attachments(noun, id, before_at, before_id, page + 1)
             ORDER BY 1 DESC, 2 DESC
             LIMIT page + 1
         ) e
@@ -238,4 +240,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.record_timeline(jsonb, uuid, integer, text) IS
-    'Activities and the changes that matter to people, the newest first.';
+    'Activities, files and the changes that matter to people, the newest first.';

@@ -123,6 +123,13 @@ BEGIN
                        FROM crm.activity r WHERE r.org_id = org AND r.activity_id = ANY (activities)),
         'members', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' ORDER BY r.member_id), '[]')
                     FROM crm.member r WHERE r.org_id = org AND r.member_id = ANY (members)),
+        'attachments', (SELECT coalesce(jsonb_agg(to_jsonb(r) - '{org_id,sha256}'::text[]
+                            || jsonb_build_object('sha256', encode(r.sha256, 'hex'))
+                            ORDER BY r.attachment_id), '[]')
+                        FROM crm.attachment r WHERE r.org_id = org AND EXISTS (
+                            SELECT FROM crm.attachment_link k
+                            WHERE k.org_id = org AND k.attachment_id = r.attachment_id
+                                AND k.entity_id = ANY (ids))),
         'sessions', (SELECT coalesce(jsonb_agg(jsonb_build_object(
                          'created_at', r.created_at, 'refreshed_at', r.refreshed_at, 'ip', r.ip,
                          'user_agent', r.user_agent, 'device', r.device) ORDER BY r.session_id), '[]')

@@ -161,9 +161,10 @@ DECLARE
     activities uuid[] := saleshub.subject_ids(subject, 'activity');
     members uuid[] := saleshub.subject_ids(subject, 'member');
     renamed bigint := saleshub.erase_names(org, mail, leads, contacts);
+    files jsonb := saleshub.erase_attachments(org, leads || contacts || activities || members);
     rows jsonb := saleshub.erase_rows(org, leads, contacts, activities, members);
 BEGIN
-    RETURN rows || jsonb_build_object('renamed', renamed)
+    RETURN rows || files || jsonb_build_object('renamed', renamed)
         || saleshub.erase_traces(org, mail, leads || contacts || activities || members);
 END;
 $$;

@@ -336,10 +336,14 @@ BEGIN
     WHERE l.org_id = saleshub.org_id() AND l.entity = noun AND l.entity_id = children_delete.id
         AND a.org_id = l.org_id AND a.activity_id = l.activity_id AND a.deleted_at IS NULL
         AND NOT saleshub.activity_kept(a.activity_id, noun, children_delete.id);
+    UPDATE crm.attachment a
+    SET deleted_at = now(), deletion_id = deletion
+    WHERE a.org_id = saleshub.org_id() AND a.deleted_at IS NULL
+        AND a.attachment_id = ANY (saleshub.attachments_lost(noun, children_delete.id, deletion));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.children_delete(text, uuid, uuid) IS
-    'Puts the activities that are about a record and about no other live one into the bin, as part of the same deletion.';
+    'Puts the activities that are about a record and about no other live one into the bin, as part of the same deletion, and files that are on nothing else.';
 
 CREATE FUNCTION saleshub.children_restore(deletion uuid, series_of uuid) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -352,6 +356,10 @@ BEGIN
         AND (series_of IS NULL OR a.series_id = (
             SELECT s.series_id FROM crm.activity s
             WHERE s.org_id = saleshub.org_id() AND s.activity_id = series_of));
+    UPDATE crm.attachment a
+    SET deleted_at = NULL, deletion_id = NULL
+    WHERE a.org_id = saleshub.org_id() AND a.deletion_id = deletion AND a.deleted_at IS NOT NULL
+        AND saleshub.attachment_kept(a.attachment_id);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.children_restore(uuid, uuid) IS

@@ -61,6 +61,7 @@ BEGIN
     PERFORM saleshub.converted_unlock(false);
     DELETE FROM crm.activity_link l
     WHERE l.org_id = org AND l.entity = noun AND l.entity_id = ANY (ids);
+    PERFORM saleshub.attachments_let_go(org, noun, ids);
     DELETE FROM crm.score_history h
     WHERE noun = 'lead' AND h.org_id = org AND h.lead_id = ANY (ids);
     DELETE FROM crm.assignment_log a
@@ -188,7 +189,8 @@ BEGIN
         SELECT jsonb_object_agg(e.entity, jsonb_build_object(
             'bin_days', r.bin_days, 'history_days', r.history_days,
             'held', coalesce(r.held, false), 'history_from', saleshub.utc(r.history_floor)))
-        FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity', 'product']) e (entity)
+        FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity', 'product',
+                          'attachment']) e (entity)
         LEFT JOIN crm.retention r ON r.org_id = saleshub.org_id() AND r.entity = e.entity);
 END;
 $$;
@@ -205,7 +207,8 @@ BEGIN ATOMIC
                 "bin_days": {"type": ["integer", "null"], "minimum": 0, "maximum": 36500},
                 "history_days": {"type": ["integer", "null"], "minimum": 1, "maximum": 36500},
                 "held": {"type": "boolean"}}}'::jsonb))
-    FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity', 'product']) e (entity);
+    FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity', 'product',
+                          'attachment']) e (entity);
 END;
 COMMENT ON FUNCTION saleshub.retention_schema() IS 'JSON Schema of a change of the retention';
 
@@ -244,7 +247,8 @@ DECLARE
     org uuid := saleshub.org_id();
 BEGIN
     PERFORM saleshub.admin_require();
-    IF entity IS NULL OR entity NOT IN ('lead', 'contact', 'company', 'deal', 'activity', 'product') THEN
+    IF entity IS NULL OR entity NOT IN ('lead', 'contact', 'company', 'deal', 'activity', 'product',
+                                         'attachment') THEN
         PERFORM saleshub.bad_parameter('entity', 'not_allowed', 'is no kind of record with a bin');
     END IF;
     IF most IS NULL OR most NOT BETWEEN 1 AND 10000 THEN

@@ -179,6 +179,9 @@ BEGIN
     ELSIF noun = 'deal_line' THEN
         RETURN EXISTS (SELECT FROM crm.deal_line r
                        WHERE r.org_id = saleshub.org_id() AND r.deal_line_id = id);
+    ELSIF noun = 'attachment' THEN
+        RETURN EXISTS (SELECT FROM crm.attachment r
+                       WHERE r.org_id = saleshub.org_id() AND r.attachment_id = id);
     ELSIF noun = 'reminder' THEN
         RETURN coalesce(id = saleshub.member_id(), true);
     END IF;
@@ -302,6 +305,12 @@ BEGIN
         RETURN saleshub.event_tokens(org, 'deal', (
             SELECT l.deal_id FROM crm.deal_line l
             WHERE l.org_id = org AND l.deal_line_id = id));
+    ELSIF noun = 'attachment' THEN
+        RETURN coalesce((
+            SELECT string_agg(coalesce(nullif(saleshub.event_tokens(org, l.entity, l.entity_id), ''),
+                                       'anybody'), ' ')
+            FROM crm.attachment_link l
+            WHERE l.org_id = org AND l.attachment_id = id), 'nobody');
     ELSIF noun = 'reminder' THEN
         RETURN 'reminder/' || id;
     ELSE
@@ -322,7 +331,7 @@ BEGIN
     IF saleshub.sees_everything() THEN
         RETURN '*';
     END IF;
-    RETURN ' reminder/' || saleshub.member_id() || ' ' || (
+    RETURN ' anybody reminder/' || saleshub.member_id() || ' ' || (
         SELECT string_agg(t.token, ' ')
         FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity']) noun,
         LATERAL (

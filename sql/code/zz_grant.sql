@@ -37,6 +37,8 @@ DECLARE
         'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',
         'import_waiting_parts', 'import_waiting', 'import_take', 'import_become', 'import_failed',
         'import_erase',
+        'attachment_faults', 'attachment_bytes', 'attachments_let_go', 'erase_attachments',
+        'attachment_room', 'attachment_limits',
         'duplicate_scan_ids', 'duplicate_scan_step', 'decision_merged',
         'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep',
         'custom_on', 'custom_fill', 'custom_rebuild', 'custom_records', 'custom_empty_step', 'custom_fill_step',

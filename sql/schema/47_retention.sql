@@ -8,7 +8,8 @@ CREATE TABLE IF NOT EXISTS crm.retention (
     history_floor timestamptz,
     PRIMARY KEY (org_id, entity),
     CONSTRAINT retention_entity_check
-        CHECK (entity IN ('lead', 'contact', 'company', 'deal', 'activity', 'product')),
+        CHECK (entity IN ('lead', 'contact', 'company', 'deal', 'activity', 'product',
+                          'attachment')),
     CONSTRAINT retention_bin_days_check CHECK (bin_days BETWEEN 0 AND 36500),
     CONSTRAINT retention_history_days_check CHECK (history_days BETWEEN 1 AND 36500)
 );

@@ -47,6 +47,11 @@ SELECT saleshub.add_fk('activity_owner_fk', 'crm.activity', 'org_id, owner_id',
                        'crm.member', 'org_id, member_id');
 SELECT saleshub.add_fk('activity_link_activity_fk', 'crm.activity_link', 'org_id, activity_id',
                        'crm.activity', 'org_id, activity_id', 'CASCADE');
+SELECT saleshub.add_fk('attachment_upload_fk', 'crm.attachment', 'org_id, upload_id',
+                       'saleshub.upload', 'org_id, upload_id');
+SELECT saleshub.add_fk('attachment_link_attachment_fk', 'crm.attachment_link',
+                       'org_id, attachment_id', 'crm.attachment', 'org_id, attachment_id',
+                       'CASCADE');
 SELECT saleshub.add_fk('reminder_activity_fk', 'crm.reminder', 'org_id, activity_id',
                        'crm.activity', 'org_id, activity_id', 'CASCADE');
 SELECT saleshub.add_fk('reminder_member_fk', 'crm.reminder', 'org_id, member_id',

@@ -17,6 +17,21 @@ SELECT saleshub.visible_rows('crm.activity_link', ARRAY['SELECT', 'UPDATE', 'DEL
 SELECT saleshub.visible_rows('crm.activity_link', ARRAY['INSERT'],
     '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(''activity'', activity_id)');
 
+-- A file is seen by who sees a record that it is on, and before it is on one by who brought it; its
+-- bytes with it.
+SELECT saleshub.visible_rows('crm.attachment', ARRAY['SELECT', 'UPDATE'],
+    '(SELECT saleshub.sees_everything()) OR saleshub.attachment_linked(org_id, attachment_id)
+     OR created_by = (SELECT saleshub.member_id())
+        AND saleshub.attachment_unlinked(org_id, attachment_id)');
+SELECT saleshub.visible_rows('crm.attachment_link', ARRAY['SELECT', 'UPDATE', 'DELETE'],
+    '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(entity, entity_id)');
+SELECT saleshub.visible_rows('crm.attachment_link', ARRAY['INSERT'],
+    '(SELECT saleshub.sees_everything()) OR saleshub.record_visible(''attachment'', attachment_id)
+        AND saleshub.record_visible(entity, entity_id)');
+SELECT saleshub.restrict('saleshub.upload_part', 'attached', 'SELECT',
+    'saleshub.upload_attached(org_id, upload_id)');
+GRANT SELECT ON saleshub.upload_part TO saleshub_user;
+
 -- What is derived from a record is seen by those who see the record.
 SELECT saleshub.visible_rows('crm.stage_history', ARRAY['SELECT'],
     '(SELECT saleshub.sees_all(''deal'')) OR saleshub.record_visible(''deal'', deal_id)');

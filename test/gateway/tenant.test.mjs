@@ -39,13 +39,20 @@ async function belongings(session, word)
 	const batch = await session.api('POST', '/v1/leads:batch',
 		{ items: [{ op: 'create', body: { last_name: `${word} batch` } }] });
 	assert.equal(batch.status, 200, batch.text);
+	const task = await make(session, 'activities', { type: 'task', subject: word, owner_id: session.member.id,
+		due_at: '2090-01-01T00:00:00Z', reminders: [{ minutes_before: 1 }] });
+	const [reminder] = (await session.api('GET', '/v1/reminders')).body.data;
+	assert.equal(reminder.activity_id, task.id);
+	const file = await make(session, `leads/${lead.id}/attachments?name=${word}`, word);
+	const upload = await make(session, `uploads?name=${word}`, word);
 	const [pipeline] = (await session.api('GET', '/v1/pipelines')).body.data;
 	return {
 		leads: lead.id, contacts: contact.id, companies: company.id, deals: deal.id,
 		activities: activity.id, members: session.member.id, pipelines: pipeline.id,
 		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id, merges: merge.body.merge_id, batches: batch.body.batch_id,
 		products: product.id, routing: pools.body.data[0].id, teams: lead.id, sessions: lead.id, filters: filter.id,
-		'custom-fields': field.id,
+		'custom-fields': field.id, reminders: reminder.id, attachments: file.id, uploads: upload.id,
+		imports: lead.id,
 	};
 }
 
@@ -86,6 +93,8 @@ function foreign(route)
 	if (!route.path.includes('{'))
 		return null;
 	const noun = route.path.split('/')[2].replace(/:.*/, '');
+	if (noun === 'tags')
+		return null; // a word, no id
 	const id = noun === 'auth' ? theirs.sessions : theirs[noun];
 	assert.ok(id, `an id for ${route.path}`);
 	return route.path.replace(/\{[^}]+\}/g, id);

@@ -234,3 +234,5 @@ SELECT jsonb_array_length(crm.activity_list(filters => '[{"field": "from", "op":
 \echo -- erased
 SELECT r ->> 'erasure_id' IS NOT NULL FROM crm.subject_erase('{"email": "ada@x.example"}') r;
 SELECT subject, email_from, email_to, message_id FROM crm.activity WHERE type = 'email';
+RESET ROLE;
+DELETE FROM crm.erasure;
