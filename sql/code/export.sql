@@ -117,6 +117,32 @@ $$;
 COMMENT ON FUNCTION saleshub.export_flat(jsonb, text) IS
     'The columns of CSV that a field becomes, and the SQL text of their values; shown is that of its JSON, the row is called t.';
 
+CREATE FUNCTION saleshub.export_custom_columns(meta jsonb, OUT name text, OUT sql text, OUT n bigint)
+    RETURNS SETOF record
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    fields jsonb := '[]';
+BEGIN
+    IF meta -> 'json' ? 'custom' THEN
+        fields := (SELECT coalesce(jsonb_agg(f.value ORDER BY f.n), '[]')
+                   FROM jsonb_array_elements(saleshub.custom_fields(meta ->> 'noun'))
+                        WITH ORDINALITY AS f (value, n)
+                   WHERE meta -> 'filter' ? (f.value ->> 'name'));
+        RETURN QUERY
+        SELECT f.value ->> 'name', f.value ->> 'sql', f.n
+        FROM jsonb_array_elements(fields) WITH ORDINALITY AS f (value, n)
+        UNION ALL
+        SELECT 'custom', format('nullif((%s) - %L::text[], ''{}'')', meta #>> '{json,custom}',
+                                ARRAY(SELECT f ->> 'key' FROM jsonb_array_elements(fields) f)),
+               jsonb_array_length(fields) + 1::bigint;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.export_custom_columns(jsonb) IS
+    'The columns of CSV of the custom fields that the member sees, and of what else stands in custom.';
+
 CREATE FUNCTION saleshub.export_columns(meta jsonb, OUT name text, OUT sql text, OUT field text,
                                         OUT place bigint)
     RETURNS SETOF record
@@ -128,10 +154,14 @@ DECLARE
 BEGIN
     -- A currency may be a field of its own: each column is written once, where it comes first.
     RETURN QUERY
-    SELECT DISTINCT ON (c.name) c.name, c.sql, f.value ->> 'name', f.n * 100 + c.n
+    SELECT DISTINCT ON (c.name) c.name, c.sql, f.value ->> 'name', f.n * 10000 + c.n
     FROM jsonb_array_elements(saleshub.export_fields(meta ->> 'noun')) WITH ORDINALITY AS f (value, n),
          LATERAL (SELECT x.name, x.sql, row_number() OVER () AS n
-                  FROM saleshub.export_flat(f.value, meta -> 'json' ->> (f.value ->> 'name')) x) c
+                  FROM saleshub.export_flat(f.value, meta -> 'json' ->> (f.value ->> 'name')) x
+                  WHERE f.value ->> 'name' <> 'custom'
+                  UNION ALL
+                  SELECT x.* FROM saleshub.export_custom_columns(meta) x
+                  WHERE f.value ->> 'name' = 'custom') c
     WHERE meta -> 'json' ? (f.value ->> 'name') AND c.name <> ALL (hidden)
     ORDER BY c.name, f.n, c.n;
 END;
@@ -166,12 +196,15 @@ BEGIN
         SELECT * FROM saleshub.export_columns(meta)
     ), hit AS (
         SELECT w.name AS asked, w.n, c.name, c.sql, c.place
-        FROM wanted w LEFT JOIN col c ON w.name IN (c.name, c.field)
-        WHERE w.name NOT LIKE 'custom.%'
+        FROM wanted w LEFT JOIN col c
+            ON w.name IN (c.name, c.field) OR w.name = 'custom.*' AND c.name LIKE 'custom.%'
         UNION ALL
         SELECT w.name, w.n, w.name, saleshub.export_custom(meta, w.name), 0
         FROM wanted w
-        WHERE w.name LIKE 'custom._%' AND EXISTS (SELECT FROM col c WHERE c.name = 'custom')
+        WHERE w.name LIKE 'custom._%' AND w.name <> 'custom.*'
+            AND EXISTS (SELECT FROM col c WHERE c.name = 'custom')
+            AND w.name <> ALL (saleshub.hidden_fields(meta ->> 'noun'))
+            AND NOT EXISTS (SELECT FROM col c WHERE c.name = w.name)
     ), once AS (
         SELECT DISTINCT ON (h.name) h.* FROM hit h WHERE h.name IS NOT NULL
         ORDER BY h.name, h.n, h.place
@@ -365,10 +398,11 @@ BEGIN
     format := coalesce(format, saleshub.export_accepts(accept));
     PERFORM saleshub.export_check(format, delimiter, formulas);
     SELECT * INTO given FROM saleshub.filter_given(meta, filter_);
-    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters, given.conditions);
     IF as_of IS NOT NULL THEN
         PERFORM saleshub.as_of_check(noun, as_of, NULL);
+        meta := saleshub.custom_unindexed(meta);
     END IF;
+    SELECT * INTO wanted FROM saleshub.list_filters(meta, filters, given.conditions);
     IF format = 'csv' THEN
         SELECT * INTO chosen FROM saleshub.export_chosen(meta, fields);
     ELSE

@@ -208,6 +208,25 @@ FETCH ALL FROM export;
 COMMIT;
 SELECT count(*) = :entries FROM crm.export_log;
 
+-- Custom fields are columns of their own, in their order; what else stands in custom comes after them
+RESET ROLE;
+SELECT count(crm.custom_field_create(d || '{"entity": "lead"}')) FROM jsonb_array_elements('[
+    {"key": "size", "type": "text", "position": 2}, {"key": "seats", "type": "integer", "position": 1}, {"key": "since", "type": "timestamp", "position": 3},
+    {"key": "likes", "type": "multi_enum", "options": [{"key": "tea"}, {"key": "jam"}], "position": 4}, {"key": "secret", "type": "number", "position": 5}]') d;
+SELECT crm.lead_update(l.lead_id, '{"custom": {"since": "2026-05-01T10:00:00+02:00", "likes": ["tea", "jam"], "secret": -1.50}}') IS NOT NULL FROM crm.lead l WHERE l.last_name = 'Abel';
+UPDATE crm.org SET settings = settings || '{"visibility": {}, "fields": {"rep": {"lead": {"custom.secret": "hidden"}}}}' WHERE org_id = :'org_id';
+SET ROLE saleshub_user;
+SELECT * FROM pg_temp.lines($$'leads', fields => 'last_name,custom', sort => 'last_name'$$);
+SELECT * FROM pg_temp.lines($$'leads', fields => 'custom.*', sort => '-custom.seats', filters => '[{"field": "custom.seats", "op": "gt", "value": 2}]'$$);
+SELECT * FROM pg_temp.lines($$'leads', fields => 'custom.likes,last_name,custom.note', filters => '[{"field": "custom.secret", "op": "lt", "value": 0}]'$$);
+SELECT l LIKE '%,tags,custom.seats,custom.size,custom.since,custom.likes,custom.secret,custom,consent_email,%' FROM pg_temp.lines($$'leads'$$) l LIMIT 1;
+SELECT pg_temp.enter(:'rob', 'rep');
+SELECT * FROM pg_temp.lines($$'leads', fields => 'last_name,custom', sort => 'last_name'$$);
+SELECT pg_temp.refused($$SELECT crm.export('leads', fields => 'custom.secret,last_name')$$);
+SELECT pg_temp.taken($$'leads', format => 'ndjson'$$) ~ 'secret' AS leaks;
+SELECT pg_temp.refused($$SELECT crm.export('leads', filters => '[{"field": "custom.secret", "op": "lt", "value": 0}]')$$);
+SELECT pg_temp.enter(:'ann', 'admin');
+
 -- An erased person is not in the conditions either
 BEGIN;
 SELECT crm.lead_create('{"last_name": "Gone", "email": "gone@export.example"}') ->> 'email';
