@@ -56,7 +56,7 @@ made=$(sql -F ' ' -c "SELECT o ->> 'org_id', o ->> 'member_id'
 org=${made% *}
 sql -c "INSERT INTO crm.member (org_id, name, email, role)
 	SELECT '$org', 'Rep ' || n, 'rep' || n || '@bench.example', 'rep' FROM generate_series(1, 5) n"
-cleanups+=('say "the leads stay in organisation $org"')
+cleanups+=("say 'the leads stay in organisation $org'")
 
 # session <table> <first> <last>: the rows from after first up to last
 session()
