@@ -117,8 +117,8 @@ answer_options(struct request *request, const char *allowed)
 		http_header(request, "access-control-allow-methods", allowed);
 		http_header(request,
 					"access-control-allow-headers",
-					"Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, "
-					"Prefer, X-Request-Id");
+					"Authorization, Content-Type, Content-Disposition, If-Match, If-None-Match, "
+					"Idempotency-Key, Prefer, X-Request-Id");
 		http_header(request, "access-control-max-age", "600");
 	}
 	http_reply(request, 204, NULL, NULL, 0);

@@ -1,8 +1,11 @@
 // Files sent over HTTP: whole or not at all, of one member, never in the gateway's memory.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import test, { after } from 'node:test';
 import { newOrganisation } from '../lib/organisation.mjs';
@@ -381,6 +384,69 @@ test('a large file does not go through the memory of the gateway', async () =>
 	assert.equal(answer.body.sha256, hash.digest('hex'));
 	assert.ok(most - before < 20 * 1024 * 1024, `grew by ${most - before} bytes`);
 	assert.equal((await rep.api('DELETE', `/v1/uploads/${answer.body.id}`)).status, 204);
+});
+
+// A second gateway with room for one megabyte, that waits for bodies 600 ms.
+async function startSmall()
+{
+	const folder = await mkdtemp(join(tmpdir(), 'uploads-'));
+	const ready = join(folder, 'ready.json');
+	const { host: socket, port } = s.database;
+	const child = spawn(s.gateway, [
+		'--listen=127.0.0.1:0', '--admin_listen=127.0.0.1:0', '--threads=1', '--redis=',
+		`--database=host=${socket} port=${port} dbname=saleshub user=saleshub_gateway`,
+		`--jwt_secret=${randomUUID()}${randomUUID()}`, `--ready_file=${ready}`,
+		'--request_timeout_ms=600', `--spool_dir=${folder}`, '--spool_limit_mb=1', '--max_upload=3000000',
+	], { stdio: 'ignore', env: {} });
+	const { url } = await waitFor(async () => JSON.parse(await readFile(ready, 'utf8')), { what: 'the small gateway' });
+	const stop = async () =>
+	{
+		child.kill('SIGKILL');
+		await rm(folder, { recursive: true });
+	};
+	return { url, folder, stop };
+}
+
+test('without room, or without end, a body is given up', async () =>
+{
+	const small = await startSmall();
+	try
+	{
+		const up = await (await fetch(`${small.url}/v1/auth/sign-up`, { method: 'POST', headers: { 'content-type': 'application/json' },
+			body: JSON.stringify({ org_name: 'Small', name: 'Ida', email: `${randomUUID()}@small.example`, password: 'a password for tests' }) })).json();
+		const head = `POST /v1/uploads HTTP/1.1\r\n${host}Authorization: Bearer ${up.access_token}\r\nContent-Type: text/plain\r\n`;
+		const send = (framing, bytes) => new RawConnection(small.url).write(`${head}${framing}\r\n\r\n${'x'.repeat(bytes)}`);
+
+		const [crowded] = await send('Content-Length: 2000000', 1_200_000).end();
+		assert.equal(crowded.status, 503);
+		assert.equal(crowded.headers['retry-after'], '1');
+		assert.equal(JSON.parse(crowded.body).code, 'too_many_uploads');
+		assert.equal((await send('Content-Length: 3000001', 0).end())[0].status, 413);
+
+		// one holds the room, the next has none until it is gone
+		const holder = send('Content-Length: 1000000', 900_000);
+		await sleep(50);
+		assert.equal((await send('Content-Length: 500000', 500_000).end())[0].status, 503);
+		holder.socket.destroy();
+		await waitFor(async () =>
+		{
+			const good = send('Content-Length: 500000', 500_000);
+			const [answer] = await good.count(1);
+			good.socket.destroy();
+			return answer.status === 201;
+		}, { what: 'room' });
+
+		for (const framing of ['Content-Length: 1000', 'Transfer-Encoding: chunked'])
+		{
+			const [late] = await send(framing, 0).write('3e8\r\nx').end();
+			assert.equal(late.status, 408);
+		}
+		assert.deepEqual(await readdir(small.folder), ['ready.json']);
+	}
+	finally
+	{
+		await small.stop();
+	}
 });
 
 test('when the database dies in the middle the answer says so, and nothing stays', async () =>
