@@ -171,7 +171,7 @@ test('chunked bodies, 100-continue, and requests behind a file in the same write
 	const two = `${head}Transfer-Encoding: chunked\r\n\r\n3\r\nbye\r\n0\r\nX-Trailer: y\r\n\r\n`;
 	const json = '{"last_name":"Behind"}';
 	const lead = `POST /v1/leads HTTP/1.1\r\n${host}${bearer}Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`;
-	const all = health + one + two + lead + one + health + two;
+	const all = health + health + one + two + lead + lead + one + health + two;
 	for (const pieces of [[all], all.match(/[^]{1,37}/g)])
 	{
 		const many = new RawConnection(s.url);
@@ -181,12 +181,14 @@ test('chunked bodies, 100-continue, and requests behind a file in the same write
 			if (pieces.length > 1)
 				await sleep(1);
 		}
-		const answers = await many.count(7);
-		assert.deepEqual(answers.map((a) => a.status), [200, 201, 201, 201, 201, 200, 201]);
-		assert.deepEqual([1, 2, 4, 6].map((i) => JSON.parse(answers[i].body).sha256), [sha('hello'), sha('bye'), sha('hello'), sha('bye')]);
-		assert.equal(JSON.parse(answers[3].body).last_name, 'Behind');
+		const answers = await many.count(9);
+		assert.deepEqual(answers.map((a) => a.status), [200, 200, 201, 201, 201, 201, 201, 200, 201]);
+		assert.deepEqual([2, 3, 6, 8].map((i) => JSON.parse(answers[i].body).sha256), [sha('hello'), sha('bye'), sha('hello'), sha('bye')]);
+		assert.equal(JSON.parse(answers[5].body).last_name, 'Behind');
 		many.socket.destroy();
 	}
+	const last = new RawConnection(s.url).write(`${head}Connection: close\r\nContent-Length: 5\r\n\r\nhello${health}`);
+	assert.deepEqual((await last.end()).map((a) => a.status), [201]);
 	waiting.socket.destroy();
 });
 
