@@ -6,6 +6,7 @@
 #pragma once
 
 #include "nodes/pg_list.h"
+#include "predicate.h"
 #include "utils/date.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
@@ -78,6 +79,9 @@ struct custom_fault
 extern const struct custom_fields *sh_custom_fields(const pg_uuid_t *org);
 extern const struct custom_field *sh_custom_find(const struct custom_fields *fields,
 												 const char *entity, const char *key, int len);
+/* What a condition about custom.<key> is about, in the current memory context. */
+extern bool sh_custom_subject(const pg_uuid_t *org, const char *entity, const char *name, int len,
+							  struct predicate_subject *out);
 /* Whether the organisation has defined anything for this kind of record. */
 extern bool sh_custom_any(const struct custom_fields *fields, const char *entity);
 /* A row of crm.custom_field given as JSON, in the current memory context. */
@@ -107,6 +111,7 @@ extern void sh_custom_root(Jsonb *jsonb, JsonbValue *out);
 /* --- custom_read.c --- */
 
 /* A value that has the form of its type, else false: such a value counts as none. */
+extern bool sh_custom_is(const JsonbValue *value, enum predicate_type type);
 extern bool sh_custom_number(const JsonbValue *value, Numeric *out);
 extern bool sh_custom_date(const JsonbValue *value, DateADT *out);
 extern bool sh_custom_time(const JsonbValue *value, TimestampTz *out);

@@ -314,3 +314,49 @@ sh_custom_any(const struct custom_fields *fields, const char *entity)
 			return true;
 	return false;
 }
+
+static JsonbContainer *
+keys_of(const struct custom_field *field)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *array;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < field->option_count; i++)
+	{
+		JsonbValue key = { .type = jbvString };
+
+		key.val.string.val = unconstify(char *, field->options[i].key);
+		key.val.string.len = strlen(field->options[i].key);
+		pushJsonbValue(&state, WJB_ELEM, &key);
+	}
+	array = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	return &JsonbValueToJsonb(array)->root;
+}
+
+bool
+sh_custom_subject(const pg_uuid_t *org, const char *entity, const char *name, int len,
+				  struct predicate_subject *out)
+{
+	static const enum predicate_type types[CUSTOM_TYPE_COUNT] = {
+		[CUSTOM_TEXT] = TYPE_TEXT,			 [CUSTOM_LONG_TEXT] = TYPE_TEXT,
+		[CUSTOM_NUMBER] = TYPE_NUMERIC,		 [CUSTOM_INTEGER] = TYPE_INTEGER,
+		[CUSTOM_BOOLEAN] = TYPE_BOOLEAN,	 [CUSTOM_DATE] = TYPE_DATE,
+		[CUSTOM_TIMESTAMP] = TYPE_TIMESTAMP, [CUSTOM_ENUM] = TYPE_ENUM,
+		[CUSTOM_MULTI_ENUM] = TYPE_TAGS,	 [CUSTOM_URL] = TYPE_TEXT,
+		[CUSTOM_EMAIL] = TYPE_EMAIL,		 [CUSTOM_PHONE] = TYPE_TEXT,
+		[CUSTOM_REFERENCE] = TYPE_UUID,
+	};
+	static const int prefix = sizeof("custom.") - 1;
+	const struct custom_field *field;
+
+	field = sh_custom_find(sh_custom_fields(org), entity, name + prefix, len - prefix);
+	if (!field || !field->active)
+		return false;
+	out->name = pnstrdup(name, len);
+	out->custom = out->name + prefix;
+	out->type = types[field->type];
+	if (field->type == CUSTOM_ENUM)
+		out->allowed = keys_of(field);
+	return true;
+}

@@ -112,6 +112,35 @@ sh_custom_uuid(const JsonbValue *value, pg_uuid_t *out)
 	return true;
 }
 
+bool
+sh_custom_is(const JsonbValue *value, enum predicate_type type)
+{
+	Numeric number;
+	DateADT date;
+	TimestampTz at;
+	pg_uuid_t id;
+
+	switch (type)
+	{
+		case TYPE_INTEGER:
+		case TYPE_NUMERIC:
+			return sh_custom_number(value, &number);
+		case TYPE_BOOLEAN:
+			return value->type == jbvBool;
+		case TYPE_DATE:
+			return sh_custom_date(value, &date);
+		case TYPE_TIMESTAMP:
+			return sh_custom_time(value, &at);
+		case TYPE_UUID:
+			return sh_custom_uuid(value, &id);
+		case TYPE_TAGS:
+			return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
+				   JsonContainerSize(value->val.binary.data) > 0;
+		default:
+			return value->type == jbvString && value->val.string.len > 0;
+	}
+}
+
 /* The member of the column custom (first argument) that the second argument names. */
 static JsonbValue *
 value_of(FunctionCallInfo fcinfo)

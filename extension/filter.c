@@ -261,6 +261,12 @@ write_linked(struct writer *w, const struct predicate *node, bool negated)
 					 gap + 2);
 }
 
+/*
+ * Before a condition that the table of values answers as well. What is within coalesce() is not
+ * estimated to hold for few rows only, which would count the same condition twice.
+ */
+#define INDEXED "(coalesce("
+
 /* A value, as SQL text, in the column of the table of values that is for the type. */
 static char *
 index_value(const struct predicate_subject *subject, const char *value, bool many)
@@ -302,11 +308,11 @@ write_index(struct writer *w, const struct predicate *node, int place)
 	char *value;
 
 	if (!gap)
-		return;
+		elog(ERROR, "the index of field \"%s\" has no place for a value", node->subject.name);
 	value =
 		index_value(&node->subject, many ? all_values(node, place) : one_value(node, place), many);
 	appendStringInfo(&w->sql,
-					 many ? " AND %.*s= ANY (%s)%s" : " AND %.*s%s %s%s",
+					 many ? ", false) AND %.*s= ANY (%s)%s)" : ", false) AND %.*s%s %s%s)",
 					 (int) (gap - index),
 					 index,
 					 many ? value : (signs[node->op] ? signs[node->op] : "="),
@@ -332,7 +338,7 @@ write_among(struct writer *w, const struct predicate *node, bool negated)
 	bool index = uses_index(node, negated);
 
 	if (index)
-		appendStringInfoChar(&w->sql, '(');
+		appendStringInfoString(&w->sql, INDEXED);
 	if (node->subject.type == TYPE_TAGS)
 		appendStringInfo(
 			&w->sql, "saleshub.tags_any(%s, %s)%s", column, all_values(node, place), off);
@@ -345,10 +351,7 @@ write_among(struct writer *w, const struct predicate *node, bool negated)
 						 negated ? "IS DISTINCT FROM" : "=",
 						 one_value(node, place));
 	if (index)
-	{
 		write_index(w, node, place);
-		appendStringInfoChar(&w->sql, ')');
-	}
 }
 
 static void
@@ -367,16 +370,13 @@ write_order(struct writer *w, const struct predicate *node, bool negated)
 	/* An empty text is nothing, not the first of all texts. */
 	appendStringInfo(&w->sql,
 					 is_text(&node->subject) ? "%s(nullif(%s, '') %s %s)%s" : "%s(%s %s %s)%s",
-					 index ? "(" : "",
+					 index ? INDEXED : "",
 					 column_of(&node->subject),
 					 signs[node->op],
 					 one_value(node, place),
 					 negated ? " IS NOT TRUE" : "");
 	if (index)
-	{
 		write_index(w, node, place);
-		appendStringInfoChar(&w->sql, ')');
-	}
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "utils/numeric.h"
 #include "utils/varlena.h"
 
+#include "custom.h"
 #include "match.h"
 #include "predicate.h"
 #include "saleshub.h"
@@ -46,10 +47,12 @@ static const struct
 	[FIELD_CONSENT_PHONE] = { "consent_phone", TYPE_BOOLEAN },
 };
 
-static bool
-find_field(const struct predicate_catalogue *self, const char *name, int len,
-		   struct predicate_subject *out)
+bool
+sh_predicate_find_lead(const struct predicate_catalogue *self, const char *name, int len,
+					   struct predicate_subject *out)
 {
+	if (len > 7 && memcmp(name, "custom.", 7) == 0)
+		return self->org && sh_custom_subject(self->org, "lead", name, len, out);
 	for (int i = 0; i < FIELD_COUNT; i++)
 		if (strlen(fields[i].name) == len && memcmp(fields[i].name, name, len) == 0)
 		{
@@ -60,8 +63,6 @@ find_field(const struct predicate_catalogue *self, const char *name, int len,
 		}
 	return false;
 }
-
-const struct predicate_catalogue sh_predicate_lead = { .find = find_field };
 
 const char *
 sh_predicate_column(enum predicate_field field)
@@ -100,11 +101,38 @@ sh_predicate_fold(const char *data, int len)
 	return out;
 }
 
+/* The value of a custom field; NULL when there is none of its type. */
+static JsonbValue *
+custom_value(struct predicate_row *row, const struct predicate_subject *subject)
+{
+	JsonbValue *value;
+
+	if (row->custom_null)
+		return NULL;
+	if (!row->custom_read)
+		row->custom_read = DatumGetJsonbP(row->custom);
+	value = JB_ROOT_IS_OBJECT(row->custom_read) ?
+				getKeyJsonValueFromContainer(
+					&row->custom_read->root, subject->custom, strlen(subject->custom), NULL) :
+				NULL;
+	return value && sh_custom_is(value, subject->type) ? value : NULL;
+}
+
 /* The text of a field in lower case. */
 static const struct predicate_text *
-folded(struct predicate_row *row, enum predicate_field field)
+folded(struct predicate_row *row, const struct predicate_subject *subject)
 {
+	enum predicate_field field = subject->field;
 	struct predicate_text *text = &row->folded[field];
+
+	if (subject->custom)
+	{
+		JsonbValue *value = custom_value(row, subject);
+
+		text = palloc(sizeof(*text));
+		*text = sh_predicate_fold(value->val.string.val, value->val.string.len);
+		return text;
+	}
 
 	if (!text->data)
 	{
@@ -191,8 +219,12 @@ sh_predicate_has_tag(Datum tags, const struct predicate_text *wanted)
 
 /* Nothing there: NULL, an empty text, no tags. */
 static bool
-is_empty(const struct predicate_row *row, enum predicate_field field)
+is_empty(struct predicate_row *row, const struct predicate_subject *subject)
 {
+	enum predicate_field field = subject->field;
+
+	if (subject->custom)
+		return custom_value(row, subject) == NULL;
 	if (row->nulls[field])
 		return true;
 	if (sh_predicate_type(field) == TYPE_TAGS)
@@ -210,19 +242,72 @@ compare_text(const struct predicate_text *a, const struct predicate_text *b)
 	return varstr_cmp(a->data, a->len, b->data, b->len, DEFAULT_COLLATION_OID) < 0 ? -1 : 1;
 }
 
+static int
+compare_integer(int64 a, int64 b)
+{
+	return a < b ? -1 : a > b ? 1 : 0;
+}
+
+static bool
+custom_has_tag(JsonbContainer *array, const struct predicate_text *wanted)
+{
+	for (uint32 i = 0; i < JsonContainerSize(array); i++)
+	{
+		JsonbValue *item = getIthJsonbValueFromContainer(array, i);
+		struct predicate_text tag;
+
+		if (item->type != jbvString)
+			continue;
+		tag = sh_predicate_fold(item->val.string.val, item->val.string.len);
+		if (same_text(&tag, wanted))
+			return true;
+	}
+	return false;
+}
+
+static int
+compare_custom(struct predicate_row *row, const struct predicate_subject *subject,
+			   const struct predicate_constant *with)
+{
+	JsonbValue *value = custom_value(row, subject);
+	DateADT date;
+	TimestampTz at;
+
+	switch (subject->type)
+	{
+		case TYPE_INTEGER:
+		case TYPE_NUMERIC:
+			return DatumGetInt32(DirectFunctionCall2(
+				numeric_cmp, NumericGetDatum(value->val.numeric), with->numeric));
+		case TYPE_BOOLEAN:
+			return value->val.boolean == with->truth ? 0 : 1;
+		case TYPE_DATE:
+			(void) sh_custom_date(value, &date);
+			return compare_integer(date, with->integer);
+		case TYPE_TIMESTAMP:
+			(void) sh_custom_time(value, &at);
+			return compare_integer(at, with->integer);
+		case TYPE_TAGS:
+			return custom_has_tag(value->val.binary.data, &with->text) ? 0 : 1;
+		default:
+			return compare_text(folded(row, subject), &with->text);
+	}
+}
+
 /* Negative, zero or positive as the field is below, at or above the constant. */
 static int
-compare(struct predicate_row *row, enum predicate_field field,
+compare(struct predicate_row *row, const struct predicate_subject *subject,
 		const struct predicate_constant *with)
 {
+	enum predicate_field field = subject->field;
 	Datum value = row->values[field];
 
+	if (subject->custom)
+		return compare_custom(row, subject, with);
 	switch (sh_predicate_type(field))
 	{
 		case TYPE_INTEGER:
-			return DatumGetInt32(value) < with->integer ? -1 :
-				   DatumGetInt32(value) > with->integer ? 1 :
-														  0;
+			return compare_integer(DatumGetInt32(value), with->integer);
 		case TYPE_NUMERIC:
 			return DatumGetInt32(DirectFunctionCall2(numeric_cmp, value, with->numeric));
 		case TYPE_BOOLEAN:
@@ -230,7 +315,7 @@ compare(struct predicate_row *row, enum predicate_field field,
 		case TYPE_TAGS:
 			return sh_predicate_has_tag(value, &with->text) ? 0 : 1;
 		default:
-			return compare_text(folded(row, field), &with->text);
+			return compare_text(folded(row, subject), &with->text);
 	}
 }
 
@@ -238,7 +323,7 @@ static bool
 is_any(const struct predicate *node, struct predicate_row *row)
 {
 	for (int i = 0; i < node->count; i++)
-		if (compare(row, node->subject.field, &node->constants[i]) == 0)
+		if (compare(row, &node->subject, &node->constants[i]) == 0)
 			return true;
 	return false;
 }
@@ -247,9 +332,9 @@ static bool
 leaf_true(const struct predicate *node, struct predicate_row *row)
 {
 	const struct predicate_constant *with = node->constants;
-	enum predicate_field field = node->subject.field;
+	const struct predicate_subject *subject = &node->subject;
 
-	if (is_empty(row, field))
+	if (is_empty(row, subject))
 		return node->op == OP_IS_NULL || node->op == OP_NE || node->op == OP_NOT_IN;
 	switch (node->op)
 	{
@@ -260,21 +345,21 @@ leaf_true(const struct predicate *node, struct predicate_row *row)
 		case OP_NOT_IN:
 			return !is_any(node, row);
 		case OP_LT:
-			return compare(row, field, with) < 0;
+			return compare(row, subject, with) < 0;
 		case OP_LE:
-			return compare(row, field, with) <= 0;
+			return compare(row, subject, with) <= 0;
 		case OP_GT:
-			return compare(row, field, with) > 0;
+			return compare(row, subject, with) > 0;
 		case OP_GE:
-			return compare(row, field, with) >= 0;
+			return compare(row, subject, with) >= 0;
 		case OP_CONTAINS:
-			if (sh_predicate_type(field) == TYPE_TAGS)
-				return sh_predicate_has_tag(row->values[field], &with->text);
-			return has_part(folded(row, field), &with->text);
+			if (subject->type == TYPE_TAGS)
+				return compare(row, subject, with) == 0;
+			return has_part(folded(row, subject), &with->text);
 		case OP_STARTS_WITH:
-			return has_start(folded(row, field), &with->text);
+			return has_start(folded(row, subject), &with->text);
 		case OP_MATCHES_DOMAIN:
-			return sh_predicate_domain(folded(row, field), with);
+			return sh_predicate_domain(folded(row, subject), with);
 		default:
 			return node->op == OP_NOT_NULL;
 	}

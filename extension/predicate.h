@@ -7,6 +7,7 @@
 
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
+#include "utils/uuid.h"
 
 enum predicate_field
 {
@@ -74,7 +75,8 @@ struct predicate_subject
 {
 	const char *name;
 	enum predicate_type type;
-	enum predicate_field field; /* of a lead in memory */
+	enum predicate_field field; /* of a lead in memory, unless it is a custom one */
+	const char *custom;			/* the key of a custom field of a lead in memory, or NULL */
 	bool linked;				/* ids in a table beside it, which may be many or none */
 	JsonbContainer *allowed;	/* of an enum: the array of its values */
 	JsonbContainer *meta;		/* of a filter: how SQL reaches it */
@@ -87,6 +89,8 @@ struct predicate_catalogue
 	bool (*find)(const struct predicate_catalogue *self, const char *name, int len,
 				 struct predicate_subject *out);
 	JsonbContainer *fields;
+	const pg_uuid_t *org; /* of leads in memory, for custom fields; NULL: none */
+	bool in_memory;		  /* so that nothing depends on when it is asked, and by whom */
 };
 
 /* Text in one letter case, not terminated; data NULL until it is asked for. */
@@ -102,6 +106,9 @@ struct predicate_row
 	Datum values[FIELD_COUNT];
 	bool nulls[FIELD_COUNT];
 	struct predicate_text folded[FIELD_COUNT];
+	Datum custom; /* the column, a jsonb */
+	bool custom_null;
+	Jsonb *custom_read; /* the same for reading, NULL until it is asked for */
 };
 
 /* What is wrong with a predicate; pointer is a JSON pointer from its root. */
@@ -123,7 +130,7 @@ enum domain_kind
 struct predicate_constant
 {
 	struct predicate_text text;
-	int64 integer;
+	int64 integer; /* also of a date or an instant that is not relative */
 	Datum numeric;
 	bool truth;
 	bool relative; /* the text is date math or "me", known only when it is evaluated */
@@ -142,15 +149,18 @@ struct predicate
 /* The column of a field, and what it holds. */
 extern const char *sh_predicate_column(enum predicate_field field);
 extern enum predicate_type sh_predicate_type(enum predicate_field field);
-/* The fields of a lead that conditions are evaluated over in memory. */
-extern const struct predicate_catalogue sh_predicate_lead;
+/* Find a field of a lead that conditions are evaluated over in memory. */
+extern bool sh_predicate_find_lead(const struct predicate_catalogue *self, const char *name,
+								   int len, struct predicate_subject *out);
 /* Lower case, in the current memory context. */
 extern struct predicate_text sh_predicate_fold(const char *data, int len);
 /*
- * The tree over a lead ready to be evaluated, in the current memory context. Faults are appended
- * to errors (struct predicate_error); the result is NULL when there are any.
+ * The tree over a lead of an organisation (NULL: without custom fields) ready to be evaluated, in
+ * the current memory context. Faults are appended to errors (struct predicate_error); the result
+ * is NULL when there are any.
  */
-extern struct predicate *sh_predicate_compile(JsonbValue *json, List **errors);
+extern struct predicate *sh_predicate_compile(const pg_uuid_t *org, JsonbValue *json,
+											  List **errors);
 /* The same over the fields of a catalogue. */
 extern struct predicate *sh_predicate_compile_over(const struct predicate_catalogue *catalogue,
 												   JsonbValue *json, List **errors);

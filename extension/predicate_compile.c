@@ -73,9 +73,10 @@ sh_score_predicate_errors(PG_FUNCTION_ARGS)
 	JsonbParseState *state = NULL;
 	JsonbValue root;
 	List *errors = NIL;
+	pg_uuid_t org;
 
 	JsonbToJsonbValue(jsonb, &root);
-	(void) sh_predicate_compile(&root, &errors);
+	(void) sh_predicate_compile(sh_context_org(&org) ? &org : NULL, &root, &errors);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(sh_predicate_push_errors(&state, errors)));
 }
 
@@ -99,9 +100,13 @@ sh_predicate_push_errors(JsonbParseState **state, const List *errors)
 }
 
 struct predicate *
-sh_predicate_compile(JsonbValue *json, List **errors)
+sh_predicate_compile(const pg_uuid_t *org, JsonbValue *json, List **errors)
 {
-	return sh_predicate_compile_over(&sh_predicate_lead, json, errors);
+	struct predicate_catalogue lead = { .find = sh_predicate_find_lead,
+										.org = org,
+										.in_memory = true };
+
+	return sh_predicate_compile_over(&lead, json, errors);
 }
 
 struct predicate *
@@ -256,6 +261,8 @@ compile_constant(struct compiler *c, JsonbValue *json, const struct predicate *n
 
 	if (!sh_predicate_constant(&node->subject, node->op, json, out, &code, &detail))
 		fault(c, member, code, detail);
+	else if (out->relative && c->catalogue->in_memory)
+		fault(c, member, "invalid", pstrdup("A fixed value is needed here."));
 }
 
 static void

@@ -3,9 +3,11 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/datum.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #include "predicate.h"
 #include "saleshub.h"
@@ -158,6 +160,23 @@ sh_predicate_is_time(const char *value)
 		   read_time(&value) && *value == '\0';
 }
 
+static DateADT
+date_of(const char *p)
+{
+	int year = digits(&p, 4);
+	int month = skip(&p, '-') ? digits(&p, 2) : 1;
+	int day = skip(&p, '-') ? digits(&p, 2) : 1;
+
+	return date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
+}
+
+static TimestampTz
+instant_of(const char *text)
+{
+	return DatumGetTimestampTz(DirectFunctionCall3(
+		timestamptz_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
 static bool
 take_date(const char *value, struct predicate_constant *out, struct refusal *why)
 {
@@ -166,6 +185,8 @@ take_date(const char *value, struct predicate_constant *out, struct refusal *why
 		return refuse(why, "type", "A date is needed, as 2026-12-31 or today or now-7d/d.");
 	out->text.data = value;
 	out->text.len = strlen(value);
+	if (!out->relative)
+		out->integer = date_of(value);
 	return true;
 }
 
@@ -180,6 +201,8 @@ take_timestamp(const char *value, struct predicate_constant *out, struct refusal
 		return refuse(why, "type", "A date or time is needed, as 2026-12-31T23:59:00Z or now-7d.");
 	out->text.data = value;
 	out->text.len = strlen(value);
+	if (!out->relative)
+		out->integer = instant_of(value);
 	return true;
 }
 
@@ -197,8 +220,7 @@ take_uuid(const char *value, struct predicate_constant *out, struct refusal *why
 				   strchr("0123456789abcdefABCDEF", value[i]) != NULL;
 	if (!good && !out->relative)
 		return refuse(why, "type", "A UUID is needed, or me.");
-	out->text.data = value;
-	out->text.len = strlen(value);
+	out->text = sh_predicate_fold(value, strlen(value));
 	return true;
 }
 

@@ -66,7 +66,7 @@ read_skills(Datum array, int *count)
 }
 
 static bool
-read_rule(HeapTuple row, TupleDesc desc, struct route_rule *out)
+read_rule(const pg_uuid_t *org, HeapTuple row, TupleDesc desc, struct route_rule *out)
 {
 	bool isnull;
 	List *errors = NIL;
@@ -77,7 +77,7 @@ read_rule(HeapTuple row, TupleDesc desc, struct route_rule *out)
 	JsonbToJsonbValue(DatumGetJsonbPCopy(SPI_getbinval(row, desc, 2, &isnull)), &root);
 	out->pool = *DatumGetUUIDP(SPI_getbinval(row, desc, 3, &isnull));
 	out->skills = read_skills(SPI_getbinval(row, desc, 4, &isnull), &out->skill_count);
-	out->predicate = sh_predicate_compile(&root, &errors);
+	out->predicate = sh_predicate_compile(org, &root, &errors);
 	if (!out->predicate)
 		ereport(WARNING,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -109,7 +109,7 @@ read_rules(const pg_uuid_t *org)
 	before = MemoryContextSwitchTo(context);
 	kept.rules = palloc0(Max(SPI_processed, 1) * sizeof(*kept.rules));
 	for (uint64 i = 0; i < SPI_processed; i++)
-		if (read_rule(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &kept.rules[kept.count]))
+		if (read_rule(org, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &kept.rules[kept.count]))
 			kept.count++;
 	MemoryContextSwitchTo(before);
 	SPI_finish();

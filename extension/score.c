@@ -53,6 +53,7 @@ struct lead_columns
 	AttrNumber grade;
 	AttrNumber probability;
 	AttrNumber reasons;
+	AttrNumber custom;
 	AttrNumber fields[FIELD_COUNT];
 };
 
@@ -147,6 +148,7 @@ columns_of(Oid relid, TupleDesc desc)
 	columns.grade = column_of(desc, "grade", TEXTOID);
 	columns.probability = column_of(desc, "probability", NUMERICOID);
 	columns.reasons = column_of(desc, "score_reasons", JSONBOID);
+	columns.custom = column_of(desc, "custom", JSONBOID);
 	for (int i = 0; i < FIELD_COUNT; i++)
 		columns.fields[i] = column_of(desc, sh_predicate_column(i), type_of_field(i));
 	columns.relid = relid;
@@ -179,7 +181,7 @@ sh_score_share_rules(const pg_uuid_t *org)
 
 /* The fetched rule, false when it makes no sense any more. In the current context. */
 static bool
-read_rule(HeapTuple tuple, TupleDesc desc, struct score_rule *out)
+read_rule(const pg_uuid_t *org, HeapTuple tuple, TupleDesc desc, struct score_rule *out)
 {
 	bool isnull;
 	Jsonb *jsonb = DatumGetJsonbP(SPI_getbinval(tuple, desc, 2, &isnull));
@@ -189,7 +191,7 @@ read_rule(HeapTuple tuple, TupleDesc desc, struct score_rule *out)
 	JsonbToJsonbValue(jsonb, &root);
 	out->label = SPI_getvalue(tuple, desc, 1);
 	out->points = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
-	out->predicate = sh_predicate_compile(&root, &errors);
+	out->predicate = sh_predicate_compile(org, &root, &errors);
 	if (!out->predicate)
 		ereport(WARNING,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -221,7 +223,7 @@ read_rules(const pg_uuid_t *org, MemoryContext parent)
 	out->context = context;
 	out->rules = palloc0(Max(SPI_processed, 1) * sizeof(*out->rules));
 	for (uint64 i = 0; i < SPI_processed; i++)
-		if (read_rule(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &out->rules[out->count]))
+		if (read_rule(org, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &out->rules[out->count]))
 			out->count++;
 	MemoryContextSwitchTo(before);
 	SPI_finish();
@@ -345,6 +347,8 @@ read_row(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols,
 	memset(out->folded, 0, sizeof(out->folded));
 	for (int i = 0; i < FIELD_COUNT; i++)
 		out->values[i] = heap_getattr(tuple, cols->fields[i], desc, &out->nulls[i]);
+	out->custom = heap_getattr(tuple, cols->custom, desc, &out->custom_null);
+	out->custom_read = NULL;
 }
 
 void
@@ -488,10 +492,11 @@ sh_score_predicate_true(PG_FUNCTION_ARGS)
 	List *errors = NIL;
 	JsonbValue root;
 	TupleDesc desc;
+	pg_uuid_t org;
 	bool holds;
 
 	JsonbToJsonbValue(PG_GETARG_JSONB_P(0), &root);
-	predicate = sh_predicate_compile(&root, &errors);
+	predicate = sh_predicate_compile(sh_context_org(&org) ? &org : NULL, &root, &errors);
 	if (!predicate)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the condition is not valid")));

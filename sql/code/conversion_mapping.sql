@@ -60,46 +60,83 @@ $$;
 COMMENT ON FUNCTION saleshub.mapping_fields(text) IS
     'The fields of a noun that a mapping can read (lead) or write (company, contact, deal), by name';
 
-CREATE FUNCTION saleshub.mapping_field(entity text, name text) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+CREATE FUNCTION saleshub.mapping_custom(entity text, key text) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    fields jsonb := saleshub.custom_fields(entity);
 BEGIN
-    RETURN CASE WHEN name ~ '^custom\..' THEN '{"type": "custom"}' ELSE saleshub.mapping_fields(entity) -> name END;
+    IF fields = '[]' THEN
+        RETURN '{"type": "custom", "kind": "custom"}';
+    END IF;
+    RETURN (SELECT jsonb_build_object('type', 'custom', 'kind', f -> 'type', 'custom_type', f -> 'custom_type',
+                                      'target', f -> 'target', 'max', f -> 'max')
+              FROM jsonb_array_elements(fields) AS f WHERE f ->> 'key' = key);
+END
+$$;
+COMMENT ON FUNCTION saleshub.mapping_custom(text, text) IS
+    'A custom field that a mapping names: kind is its type, custom while the organisation has defined none; NULL when there is none of the key';
+
+CREATE FUNCTION saleshub.mapping_field(entity text, name text) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    field jsonb := saleshub.mapping_fields(entity) -> name;
+BEGIN
+    IF name ~ '^custom\..' THEN
+        RETURN saleshub.mapping_custom(entity, substr(name, 8));
+    END IF;
+    RETURN field || jsonb_build_object('kind', field -> 'type');
 END
 $$;
 COMMENT ON FUNCTION saleshub.mapping_field(text, text) IS
-    'A field that a mapping names, custom.<key> included; NULL when there is none';
+    'A field that a mapping names, custom.<key> included, with its kind; NULL when there is none';
+
+CREATE FUNCTION saleshub.mapping_fits(source jsonb, target jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    kind text := source ->> 'kind';
+    wanted text := target ->> 'kind';
+BEGIN
+    -- What nobody has defined can hold anything: the values decide, when they come.
+    IF wanted = 'custom' OR kind = 'custom' AND (target ->> 'type' = 'custom' OR wanted = 'text') THEN
+        RETURN true;
+    END IF;
+    RETURN CASE wanted
+        WHEN 'text' THEN kind IN ('text', 'enum', 'integer', 'number', 'date', 'timestamp', 'boolean')
+        WHEN 'number' THEN kind IN ('number', 'integer') OR kind = 'money' AND target ->> 'type' = 'custom'
+        WHEN 'tags' THEN kind IN ('tags', 'text', 'enum')
+        WHEN 'enum' THEN kind IN ('enum', 'text')
+        WHEN 'uuid' THEN kind = 'uuid' AND source -> 'target' = target -> 'target'
+        ELSE kind = wanted END;
+END
+$$;
+COMMENT ON FUNCTION saleshub.mapping_fits(jsonb, jsonb) IS
+    'Whether values of one field can go into the other';
 
 CREATE FUNCTION saleshub.mapping_row_faults(mapping_row jsonb, pointer text) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     source jsonb := saleshub.mapping_field('lead', mapping_row ->> 'source');
     target jsonb := saleshub.mapping_field(mapping_row ->> 'target_entity', mapping_row ->> 'target_field');
-    kind text := target ->> 'type';
+    kind text := target ->> 'kind';
     policy text := mapping_row ->> 'policy';
-    fits boolean;
 BEGIN
     IF source IS NULL THEN
         RETURN saleshub.fault(pointer || '/source', 'unknown', 'is no field of leads that can be mapped');
     ELSIF target IS NULL THEN
         RETURN saleshub.fault(pointer || '/target_field', 'unknown', format('is no field of a %s that can be mapped',
                                                                            mapping_row ->> 'target_entity'));
-    END IF;
-    fits := CASE kind
-        WHEN 'text' THEN source ->> 'type' IN ('text', 'enum', 'integer', 'number', 'date', 'custom')
-        WHEN 'number' THEN source ->> 'type' IN ('number', 'integer')
-        WHEN 'tags' THEN source ->> 'type' IN ('tags', 'text', 'enum')
-        WHEN 'custom' THEN true
-        ELSE source ->> 'type' = kind END;
-    IF NOT fits THEN
+    ELSIF NOT saleshub.mapping_fits(source, target) THEN
         RETURN saleshub.fault(pointer || '/target_field', 'invalid_type',
-                              format('holds %s, which cannot come from %s', kind, source ->> 'type'));
-    ELSIF kind = 'text' AND source ->> 'type' = 'text'
+                              format('holds %s, which cannot come from %s', kind, source ->> 'kind'));
+    ELSIF kind = 'text' AND source ->> 'kind' = 'text'
           AND coalesce((source ->> 'max')::integer, 200) > coalesce((target ->> 'max')::integer, 200) THEN
         RETURN saleshub.fault(pointer || '/target_field', 'too_short', 'holds less text than the source');
     ELSIF policy = 'append' AND kind NOT IN ('text', 'tags')
-          OR policy IN ('max', 'min') AND kind NOT IN ('integer', 'number', 'money', 'date') THEN
+          OR policy IN ('max', 'min') AND kind NOT IN ('integer', 'number', 'money', 'date', 'timestamp') THEN
         RETURN saleshub.fault(pointer || '/policy', 'invalid', format('does not go with a field that holds %s', kind));
     END IF;
     RETURN '[]';
@@ -109,7 +146,7 @@ COMMENT ON FUNCTION saleshub.mapping_row_faults(jsonb, text) IS
     'Faults of a row of the mapping: unknown fields, types that do not fit, a policy that does not go with the type';
 
 CREATE FUNCTION saleshub.mapping_faults(mapping jsonb, pointer text) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     faults jsonb := '[]';
@@ -228,3 +265,25 @@ END
 $$;
 COMMENT ON FUNCTION crm.conversion_mapping_put(jsonb, text) IS
     'Makes the rows of the body the mapping of conversions, as a new version; admins and managers only. Policies: fill_blank (unless given), overwrite, append, keep, max, min';
+
+CREATE FUNCTION crm.conversion_mapping_suggestions() RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    entries jsonb := saleshub.mapping_rows(saleshub.mapping_version());
+BEGIN
+    RETURN jsonb_build_object('rows', (
+        SELECT coalesce(jsonb_agg(s.entry ORDER BY s.entity, s.n), '[]')
+          FROM (SELECT e.entity, l.n, jsonb_build_object(
+                           'source', l.f -> 'name', 'target_entity', e.entity, 'target_field', l.f -> 'name',
+                           'policy', 'fill_blank') AS entry
+                  FROM jsonb_array_elements(saleshub.custom_fields('lead')) WITH ORDINALITY AS l (f, n),
+                       unnest(ARRAY['company', 'contact', 'deal']) AS e (entity),
+                       jsonb_array_elements(saleshub.custom_fields(e.entity)) AS t (f)
+                 WHERE t.f -> 'key' = l.f -> 'key') AS s
+         WHERE saleshub.mapping_row_faults(s.entry, '') = '[]'
+           AND NOT entries @> jsonb_build_array(s.entry - 'source' - 'policy')));
+END
+$$;
+COMMENT ON FUNCTION crm.conversion_mapping_suggestions() IS
+    'Rows that the mapping of conversions could have besides: custom fields of leads that a company, contact or deal has by the same key, of a type that fits, and that nothing goes into yet';

@@ -276,6 +276,8 @@ BEGIN
     PERFORM saleshub.route('GET /v1/conversion-mapping', 'crm.conversion_mapping_get(integer)',
         'How the fields of leads are mapped', 'leads',
         args => '{"version": {"minimum": 0, "description": "A former version; the current one unless given"}}');
+    PERFORM saleshub.route('GET /v1/conversion-mapping/suggestions', 'crm.conversion_mapping_suggestions()',
+                           'Rows that the mapping of conversions could have besides', 'leads', cache => 'strict');
     PERFORM saleshub.route('PUT /v1/conversion-mapping', 'crm.conversion_mapping_put(jsonb, text)',
         'Map the fields of leads', 'leads', role => 'manager',
         args => jsonb_build_object('body', saleshub.mapping_schema()));

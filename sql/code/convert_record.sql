@@ -64,7 +64,7 @@ COMMENT ON FUNCTION saleshub.mapping_value(jsonb, jsonb, text) IS
     'What a lead says for a row of the mapping, in the type of the target; NULL when nothing';
 
 CREATE FUNCTION saleshub.convert_mapped(entity text, lead jsonb, current jsonb, mapping jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     entry jsonb;
@@ -79,12 +79,12 @@ BEGIN
                   WHERE e ->> 'target_entity' = entity ORDER BY n LOOP
         target := entry ->> 'target_field';
         field := saleshub.mapping_field(entity, target);
-        value := saleshub.mapping_value(lead, entry, field ->> 'type');
-        CONTINUE WHEN value IS NULL;
+        value := saleshub.mapping_value(lead, entry, field ->> 'kind');
+        CONTINUE WHEN value IS NULL OR field IS NULL;
         IF field ->> 'type' = 'custom' THEN
             target := substr(target, 8);
             columns := columns || jsonb_build_object('custom', coalesce(columns -> 'custom', current -> 'custom', '{}')
-                || jsonb_build_object(target, saleshub.mapping_pick(entry ->> 'policy', 'custom',
+                || jsonb_build_object(target, saleshub.mapping_pick(entry ->> 'policy', field ->> 'kind',
                                                                     current -> 'custom' -> target, value)));
             CONTINUE;
         END IF;
@@ -108,7 +108,7 @@ COMMENT ON FUNCTION saleshub.convert_mapped(text, jsonb, jsonb, jsonb) IS
     'The columns that a mapping writes into a record: copied into a new one (current is NULL), by policy into one that is there';
 
 CREATE FUNCTION saleshub.convert_given(entity text, given jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     name text;
