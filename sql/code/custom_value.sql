@@ -177,11 +177,19 @@ CREATE FUNCTION saleshub.custom_meta(meta jsonb, hidden text[], read_only text[]
 AS $$
 DECLARE
     noun text := meta ->> 'noun';
-    filters jsonb := saleshub.custom_filters(noun) - hidden;
-    keys text[] := saleshub.custom_hidden(noun, hidden);
-    closed text[] := ARRAY(SELECT substr(r, 8) FROM unnest(read_only) r WHERE r LIKE 'custom.%');
+    filters jsonb;
+    keys text[];
+    closed text[];
     shown text;
 BEGIN
+    IF NOT EXISTS (SELECT FROM crm.custom_field f
+                   WHERE f.org_id = saleshub.org_id() AND f.entity = noun)
+    THEN
+        RETURN meta;
+    END IF;
+    filters := saleshub.custom_filters(noun) - hidden;
+    keys := saleshub.custom_hidden(noun, hidden);
+    closed := ARRAY(SELECT substr(r, 8) FROM unnest(read_only) r WHERE r LIKE 'custom.%');
     IF filters <> '{}' THEN
         meta := meta || jsonb_build_object(
             'filter', (meta -> 'filter') || filters,

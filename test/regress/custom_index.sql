@@ -189,6 +189,14 @@ CALL public.build(100);
 SELECT count(*) AS held FROM saleshub.custom_value WHERE custom_field_id = :'no';
 SELECT crm.custom_field_get(:'no') ->> 'index_state' AS state;
 
+-- Erasing somebody reaches the table, and what is required does not hold it up.
+SELECT crm.custom_field_create('{"entity": "contact", "key": "passport", "type": "text", "unique": true, "required": true}') ->> 'id' AS passport \gset
+CALL public.build(100);
+INSERT INTO crm.contact (last_name, email, custom) VALUES ('Gone', 'gone@index.example', '{"passport": "P1"}');
+SELECT txt FROM saleshub.custom_value WHERE custom_field_id = :'passport';
+SELECT crm.subject_erase('{"email": "gone@index.example", "reason": "asked"}') #> '{erased,contacts}' AS erased;
+SELECT count(*) AS held FROM saleshub.custom_value WHERE custom_field_id = :'passport';
+
 -- Who does not see a record does not see its values.
 INSERT INTO crm.member (name, email, role) VALUES ('Rep', 'rep@index.example', 'rep') RETURNING member_id AS rep \gset
 UPDATE crm.org SET settings = settings || '{"visibility": {"rep": {"lead": "own", "company": "own"}}}' WHERE org_id = :'org';
