@@ -18,10 +18,11 @@
 enum
 {
 	CHUNK = 256 * 1024,
-	VALUES_MAX = 1 << 20,	/* other parts of a form together, bytes */
-	STATEMENT_MS = 60000,	/* at least, for each: the hash of a large file takes its time */
-	TURN_MS = 100,			/* between looks for a free connection */
-	LONGEST_WAIT_MS = 10000 /* for one: the file is here already */
+	VALUES_MAX = 1 << 20,	 /* other parts of a form together, bytes */
+	STATEMENT_MS = 60000,	 /* at least, for each: the hash of a large file takes its time */
+	TURN_MS = 100,			 /* between looks for a free connection */
+	LONGEST_WAIT_MS = 10000, /* for one: the file is here already */
+	ATTEMPTS_MORE = 3
 };
 
 /* One request with a file; in the request's memory. */
@@ -48,16 +49,21 @@ struct upload
 	bool over;	/* the body was read to its end */
 	const char *name, *type;
 
+	char boundary[MULTIPART_BOUNDARY + 1];
 	struct multipart *form; /* NULL: the body is the file */
 	bool has_file, in_file;
 	char *part; /* name of the value that comes */
 	struct text value;
 	size_t values_len; /* of all so far */
+	int parts, known;  /* values of the form read in this attempt; ever: args has those */
+
+	int attempts;
 
 	struct reply reply;
 };
 
 static void go_on(struct upload *upload);
+static void open_transfer(struct timer *turn);
 
 /* --- ends --- */
 
@@ -182,11 +188,20 @@ end_part(void *data)
 		upload->form->fault = "A value of the form is not UTF-8.";
 		return false;
 	}
+	if (++upload->parts <= upload->known)
+		return true;
+	upload->known = upload->parts;
 	args_part(upload->args, upload->part, http_copy(upload->request, value, upload->value.len));
 	return true;
 }
 
 static const struct multipart_events part_events = { begin_part, take_bytes, end_part };
+
+static void
+restart_form(struct upload *upload)
+{
+	multipart_init(upload->form, upload->boundary, &part_events, upload);
+}
 
 /* --- reading the body --- */
 
@@ -241,14 +256,44 @@ ask(struct upload *upload, const char *sql, int nparams, const char *const *valu
 	transfer_send(upload->transfer, &statement);
 }
 
-/* The upload of a statement that went well; otherwise it is answered and ended, and NULL. */
+/* From the beginning, as if nothing had happened: the database has undone everything. */
+static void
+begin_again(struct upload *upload)
+{
+	transfer_close(upload->transfer);
+	upload->transfer = NULL;
+	upload->at = upload->size = upload->values_len = upload->chunk_len = 0;
+	upload->parts = 0;
+	upload->begun = upload->over = false;
+	if (upload->form)
+	{
+		upload->has_file = upload->in_file = false;
+		restart_form(upload);
+	}
+	upload->since = h2o_now(self->loop);
+	open_transfer(&upload->turn);
+}
+
+/*
+ * The upload of a statement that went well. Otherwise NULL: it begins again, where others were in
+ * the way, or is answered and ended.
+ */
 static struct upload *
 done(struct transfer *transfer, const struct pool_result *result)
 {
 	struct upload *upload = transfer_data(transfer);
+	bool in_the_way = result->sqlstate && (strcmp(result->sqlstate, "40001") == 0 ||
+										   strcmp(result->sqlstate, "40P01") == 0);
 
 	if (result->ok)
 		return upload;
+	json_decref(upload->reply.headers);
+	upload->reply.headers = NULL;
+	if (in_the_way && upload->attempts++ < ATTEMPTS_MORE)
+	{
+		begin_again(upload);
+		return NULL;
+	}
 	answer_error(upload->request, upload->route, &upload->once, result);
 	end_upload(upload);
 	return NULL;
@@ -458,7 +503,7 @@ read_head(struct upload *upload, const struct route_match *match)
 	struct request *request = upload->request;
 	h2o_iovec_t type = http_request_header(request, "content-type");
 	h2o_iovec_t said = http_request_header(request, "content-disposition");
-	char boundary[MULTIPART_BOUNDARY + 1], name[1024];
+	char name[1024];
 
 	upload->args = args_open(request, match, upload->values);
 	if (upload->values[upload->route->upload])
@@ -476,13 +521,13 @@ read_head(struct upload *upload, const struct route_match *match)
 	upload->values[upload->route->upload] = upload->id;
 	if (multipart_type(type.base, type.len))
 	{
-		if (!multipart_boundary(type.base, type.len, boundary))
+		if (!multipart_boundary(type.base, type.len, upload->boundary))
 		{
 			refuse(upload, 400, "invalid_form", "The form's boundary cannot be used.", NULL);
 			return false;
 		}
 		upload->form = http_alloc(request, sizeof *upload->form);
-		multipart_init(upload->form, boundary, &part_events, upload);
+		restart_form(upload);
 		return true;
 	}
 	upload->has_file = upload->in_file = true;

@@ -13,7 +13,7 @@ import { RawConnection } from '../lib/raw.mjs';
 import { sleep, stack, waitFor } from '../lib/stack.mjs';
 
 // before the stack's own end
-after(() => s.sql('DROP FUNCTION crm.upload_probe; DELETE FROM saleshub.route WHERE path = \'/v1/upload-probes\''));
+after(() => s.sql('DROP FUNCTION crm.upload_probe; DROP SEQUENCE public.upload_probes; DELETE FROM saleshub.route WHERE path = \'/v1/upload-probes\''));
 const s = await stack();
 const rep = await s.newMember('rep');
 const host = `Host: ${new URL(s.url).host}\r\n`;
@@ -27,11 +27,16 @@ await makeProbe();
 async function makeProbe()
 {
 	await s.sql(`
+		CREATE SEQUENCE public.upload_probes;
+		GRANT USAGE ON SEQUENCE public.upload_probes TO saleshub_user;
 		CREATE OR REPLACE FUNCTION crm.upload_probe(upload uuid, level integer, note text DEFAULT NULL,
 			opts jsonb DEFAULT NULL, nap float8 DEFAULT 0, colours text[] DEFAULT NULL) RETURNS jsonb
 		LANGUAGE plpgsql VOLATILE AS $$
 		BEGIN
 			PERFORM pg_sleep(nap);
+			IF coalesce(note, '') = 'busy' AND nextval('public.upload_probes') % 3 <> 0 THEN
+				RAISE EXCEPTION 'others are in the way' USING ERRCODE = 'serialization_failure';
+			END IF;
 			IF note = 'fail' THEN
 				PERFORM saleshub.raise('22023', 'the file is no good', '{"code": "bad_file"}');
 			END IF;
@@ -339,6 +344,22 @@ test('with a key a file is taken once; another file under it is refused', async 
 	const answers = await Promise.all([1, 2, 3, 4].map(() => rep.api('POST', '/v1/uploads', everything, key)));
 	assert.deepEqual(answers.map((a) => a.status), [201, 201, 201, 201]);
 	assert.equal(new Set(answers.map((a) => a.body.id)).size, 1);
+});
+
+test('when others are in the way it is done again, with the same file and arguments', async () =>
+{
+	const file = everything.subarray(0, 190_000);
+	for (const first of [[csv, file], ['name="level"', '5']])
+	{
+		const rest = [[csv, file], ['name="level"', '5'], ['name=colours', 'red'], ['name=colours', 'blue']].filter(([head]) => head !== first[0]);
+		const answer = await probe([first, ...rest, ['name=note', 'busy']]);
+		assert.equal(answer.status, 201, answer.text);
+		assert.deepEqual([answer.body.sha256, answer.body.level, answer.body.colours], [sha(file), 5, ['red', 'blue']]);
+	}
+	const raw = await rep.api('POST', '/v1/upload-probes?level=6&note=busy', file, { 'content-type': 'image/png' });
+	assert.deepEqual([raw.status, raw.body.sha256, raw.body.level], [201, sha(file), 6]);
+	const [{ tried }] = await s.sql('SELECT last_value::int AS tried FROM public.upload_probes');
+	assert.equal(tried, 9);
 });
 
 test('a client that leaves in the middle leaves nothing behind', () => leavesNothing(async () =>
