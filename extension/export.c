@@ -39,6 +39,8 @@ enum
 struct column
 {
 	Oid type;
+	char *before; /* its value in a line of JSON: the key, and what goes before that */
+	int before_len;
 	FmgrInfo out; /* of types without a writer of their own */
 };
 
@@ -48,7 +50,8 @@ struct export
 	bool json;
 	struct csv_writer csv;
 	StringInfoData piece;
-	ArrayType *header; /* NULL: written, or none */
+	ArrayType *names; /* of the columns, or keys */
+	bool headed;	  /* the header is written, or there is none */
 	bool bom;
 	char *rows; /* the cursor */
 	int natts;
@@ -75,33 +78,42 @@ on_transaction_end(XactEvent event, void *arg)
 
 /* --- one value --- */
 
-static void
-write_uuid(struct csv_writer *csv, const pg_uuid_t *id)
+/* Those whose text is short and wants neither quotes nor escapes in it; 0: it is another type. */
+static int
+write_short(char out[MAXDATELEN + 2], Oid type, Datum value)
 {
 	static const char digits[] = "0123456789abcdef";
-	char text[36];
-	char *p = text;
+	char *p = out;
 
-	for (int i = 0; i < UUID_LEN; i++)
+	switch (type)
 	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*p++ = '-';
-		*p++ = digits[id->data[i] >> 4];
-		*p++ = digits[id->data[i] & 15];
+		case UUIDOID:
+			for (int i = 0; i < UUID_LEN; i++)
+			{
+				if (i == 4 || i == 6 || i == 8 || i == 10)
+					*p++ = '-';
+				*p++ = digits[DatumGetUUIDP(value)->data[i] >> 4];
+				*p++ = digits[DatumGetUUIDP(value)->data[i] & 15];
+			}
+			return 36;
+		case TIMESTAMPTZOID:
+			/* an instant is kept in UTC, so that it reads as a timestamp of UTC */
+			JsonEncodeDateTime(out, value, TIMESTAMPOID, NULL);
+			return (int) strlcat(out, "Z", MAXDATELEN + 2);
+		case DATEOID:
+			JsonEncodeDateTime(out, value, DATEOID, NULL);
+			return (int) strlen(out);
+		case BOOLOID:
+			return (int) strlcpy(out, DatumGetBool(value) ? "true" : "false", MAXDATELEN + 2);
+		case INT2OID:
+			return pg_lltoa(DatumGetInt16(value), out);
+		case INT4OID:
+			return pg_lltoa(DatumGetInt32(value), out);
+		case INT8OID:
+			return pg_lltoa(DatumGetInt64(value), out);
+		default:
+			return 0;
 	}
-	sh_csv_bare(csv, text, sizeof(text));
-}
-
-static void
-write_time(struct csv_writer *csv, Datum value, Oid type)
-{
-	char text[MAXDATELEN + 2];
-
-	/* an instant is kept in UTC, so that it reads as a timestamp of UTC */
-	JsonEncodeDateTime(text, value, type == TIMESTAMPTZOID ? TIMESTAMPOID : type, NULL);
-	if (type == TIMESTAMPTZOID)
-		strlcat(text, "Z", sizeof(text));
-	sh_csv_bare(csv, text, strlen(text));
 }
 
 /* Items with ; between them; \ before what a reader may take for the end of one, and itself. */
@@ -139,35 +151,22 @@ write_list(struct csv_writer *csv, ArrayType *array)
 static void
 write_value(struct csv_writer *csv, struct column *column, Datum value)
 {
-	char number[32];
+	char brief[MAXDATELEN + 2];
+	int len = write_short(brief, column->type, value);
 	char *out;
+	text *t;
 
+	if (len > 0)
+	{
+		sh_csv_bare(csv, brief, len);
+		return;
+	}
 	switch (column->type)
 	{
 		case TEXTOID:
 		case VARCHAROID:
-		{
-			text *t = DatumGetTextPP(value);
-
+			t = DatumGetTextPP(value);
 			sh_csv_text(csv, VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), true);
-			break;
-		}
-		case UUIDOID:
-			write_uuid(csv, DatumGetUUIDP(value));
-			break;
-		case TIMESTAMPTZOID:
-		case DATEOID:
-			write_time(csv, value, column->type);
-			break;
-		case BOOLOID:
-			out = DatumGetBool(value) ? "true" : "false";
-			sh_csv_bare(csv, out, strlen(out));
-			break;
-		case INT4OID:
-			sh_csv_bare(csv, number, pg_lltoa(DatumGetInt32(value), number));
-			break;
-		case INT8OID:
-			sh_csv_bare(csv, number, pg_lltoa(DatumGetInt64(value), number));
 			break;
 		case TEXTARRAYOID:
 			write_list(csv, DatumGetArrayTypeP(value));
@@ -182,7 +181,87 @@ write_value(struct csv_writer *csv, struct column *column, Datum value)
 	}
 }
 
+static void
+write_json_list(StringInfo out, ArrayType *array)
+{
+	Datum *items;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &n);
+	appendStringInfoChar(out, '[');
+	for (int i = 0; i < n; i++)
+	{
+		text *item = nulls[i] ? NULL : DatumGetTextPP(items[i]);
+
+		if (i > 0)
+			appendStringInfoString(out, ", ");
+		if (item)
+			sh_export_string(out, VARDATA_ANY(item), VARSIZE_ANY_EXHDR(item));
+		else
+			appendStringInfoString(out, "null");
+	}
+	appendStringInfoChar(out, ']');
+}
+
+/* As to_jsonb() would have it. */
+static void
+write_json(StringInfo out, struct column *column, Datum value)
+{
+	char brief[MAXDATELEN + 2];
+	int len = write_short(brief, column->type, value);
+	bool bare = column->type == BOOLOID || column->type == INT2OID || column->type == INT4OID ||
+				column->type == INT8OID;
+	char *text;
+
+	if (len > 0 && bare)
+		appendBinaryStringInfo(out, brief, len);
+	else if (len > 0)
+		sh_export_string(out, brief, len);
+	else if (column->type == JSONBOID)
+	{
+		Jsonb *json = DatumGetJsonbP(value);
+
+		JsonbToCString(out, &json->root, VARSIZE(json));
+	}
+	else if (column->type == TEXTARRAYOID)
+		write_json_list(out, DatumGetArrayTypeP(value));
+	else
+	{
+		text = OutputFunctionCall(&column->out, value);
+		/* JSON knows no other numbers than finite ones */
+		if (column->type == NUMERICOID && strcspn(text, "NI") == strlen(text))
+			appendStringInfoString(out, text);
+		else
+			sh_export_string(out, text, strlen(text));
+	}
+}
+
 /* --- rows --- */
+
+/* What goes before each value of a line of JSON. */
+static void
+name_columns(struct export *export)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(export));
+	Datum *names;
+	int n;
+
+	deconstruct_array(export->names, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		text *name = DatumGetTextPP(names[i]);
+		StringInfoData before;
+
+		initStringInfo(&before);
+		appendStringInfoString(&before, i == 0 ? "{" : ", ");
+		sh_export_string(&before, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+		appendStringInfoString(&before, ": ");
+		export->columns[i].before = before.data;
+		export->columns[i].before_len = before.len;
+	}
+	MemoryContextSwitchTo(old);
+}
 
 static void
 start_rows(DestReceiver *self, int operation, TupleDesc desc)
@@ -191,10 +270,11 @@ start_rows(DestReceiver *self, int operation, TupleDesc desc)
 
 	if (export->columns)
 		return;
-	if (export->json && (desc->natts != 1 || TupleDescAttr(desc, 0)->atttypid != JSONBOID))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("lines of JSON are made of one column of type jsonb")));
+	if (desc->natts != ArrayGetNItems(ARR_NDIM(export->names), ARR_DIMS(export->names)))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("the cursor has %d columns, which are not as many as the names", desc->natts)));
 	export->natts = desc->natts;
 	export->columns = MemoryContextAllocZero(GetMemoryChunkContext(export),
 											 sizeof(struct column) * Max(desc->natts, 1));
@@ -207,6 +287,25 @@ start_rows(DestReceiver *self, int operation, TupleDesc desc)
 		getTypeOutputInfo(export->columns[i].type, &out, &varlena);
 		fmgr_info_cxt(out, &export->columns[i].out, GetMemoryChunkContext(export));
 	}
+	name_columns(export);
+}
+
+static void
+write_line(struct export *export, TupleTableSlot *slot)
+{
+	StringInfo out = &export->piece;
+
+	for (int i = 0; i < export->natts; i++)
+	{
+		struct column *column = &export->columns[i];
+
+		appendBinaryStringInfo(out, column->before, column->before_len);
+		if (slot->tts_isnull[i])
+			appendBinaryStringInfo(out, "null", 4);
+		else
+			write_json(out, column, slot->tts_values[i]);
+	}
+	appendBinaryStringInfo(out, "}\n", 2);
 }
 
 static bool
@@ -217,13 +316,7 @@ take_row(TupleTableSlot *slot, DestReceiver *self)
 
 	slot_getallattrs(slot);
 	if (export->json)
-	{
-		Jsonb *line = slot->tts_isnull[0] ? NULL : DatumGetJsonbP(slot->tts_values[0]);
-
-		if (line)
-			JsonbToCString(&export->piece, &line->root, VARSIZE(line));
-		appendStringInfoChar(&export->piece, '\n');
-	}
+		write_line(export, slot);
 	else
 	{
 		for (int i = 0; i < export->natts; i++)
@@ -254,7 +347,7 @@ write_header(struct export *export)
 	Datum *names;
 	int n;
 
-	deconstruct_array(export->header, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+	deconstruct_array(export->names, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
 	if (export->bom)
 		appendStringInfoString(&export->piece, "\xEF\xBB\xBF");
 	for (int i = 0; i < n; i++)
@@ -264,7 +357,7 @@ write_header(struct export *export)
 		sh_csv_text(&export->csv, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), true);
 	}
 	sh_csv_end_row(&export->csv);
-	export->header = NULL;
+	export->headed = true;
 }
 
 /* As many rows as should fill what is left of the piece, by the size of those before. */
@@ -295,7 +388,7 @@ fill_piece(struct export *export)
 				(errcode(ERRCODE_INVALID_CURSOR_DEFINITION),
 				 errmsg("cursor \"%s\" is not of a plain query", export->rows)));
 	resetStringInfo(&export->piece);
-	if (export->header)
+	if (!export->headed)
 		write_header(export);
 	start = export->piece.len;
 	while (!export->ended && export->piece.len < PIECE)
@@ -325,8 +418,8 @@ begin_export(FunctionCallInfo fcinfo)
 	export->dest.mydest = DestCopyOut;
 	export->rows = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	export->json = strcmp(text_to_cstring(PG_GETARG_TEXT_PP(1)), "ndjson") == 0;
-	if (!export->json)
-		export->header = PG_GETARG_ARRAYTYPE_P_COPY(2);
+	export->names = PG_GETARG_ARRAYTYPE_P_COPY(2);
+	export->headed = export->json;
 	export->bom = PG_GETARG_BOOL(5);
 	initStringInfo(&export->piece);
 	sh_csv_init(&export->csv, &export->piece, VARDATA_ANY(delimiter)[0], PG_GETARG_BOOL(4));
@@ -359,7 +452,7 @@ note_end(struct export *export)
 }
 
 /*
- * saleshub.export_chunks(rows text, format text, header text[], delimiter text, guard bool,
+ * saleshub.export_chunks(rows text, format text, names text[], delimiter text, guard bool,
  * bom bool, log uuid) returns setof text, one piece at a time when selected by a cursor.
  */
 Datum

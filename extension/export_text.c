@@ -1,6 +1,6 @@
 /*
- * Writing CSV as RFC 4180 has it: CRLF ends rows, quotes where they are needed. NULL is an empty
- * cell, the empty text "".
+ * Writing JSON as jsonb is written, and CSV as RFC 4180 has it: CRLF ends rows, quotes where they
+ * are needed. NULL is an empty cell, the empty text "".
  */
 #include "export_text.h"
 
@@ -131,4 +131,40 @@ sh_csv_end_row(struct csv_writer *csv)
 {
 	appendBinaryStringInfo(csv->out, "\r\n", 2);
 	csv->begun = false;
+}
+
+static void
+add_escape(StringInfo out, char c)
+{
+	static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+	for (const char *p = letters; *p; p += 2)
+	{
+		if (*p == c)
+		{
+			appendStringInfoChar(out, '\\');
+			appendStringInfoChar(out, p[1]);
+			return;
+		}
+	}
+	appendStringInfo(out, "\\u%04x", (unsigned char) c);
+}
+
+void
+sh_export_string(StringInfo out, const char *text, Size len)
+{
+	const char *end = text + len;
+
+	appendStringInfoCharMacro(out, '"');
+	while (text < end)
+	{
+		const char *run = text;
+
+		while (text < end && (unsigned char) *text >= ' ' && *text != '"' && *text != '\\')
+			text++;
+		appendBinaryStringInfo(out, run, (int) (text - run));
+		if (text < end)
+			add_escape(out, *text++);
+	}
+	appendStringInfoCharMacro(out, '"');
 }

@@ -1,4 +1,4 @@
-/* Cells and rows of CSV text. Knows only StringInfo of PostgreSQL. */
+/* Cells and rows of CSV text, strings of JSON. Knows only StringInfo of PostgreSQL. */
 #pragma once
 
 #include "postgres.h"
@@ -22,3 +22,6 @@ extern void sh_csv_bare(struct csv_writer *csv, const char *text, Size len);
 /* Any text; the empty one is written "". */
 extern void sh_csv_text(struct csv_writer *csv, const char *text, Size len, bool guard);
 extern void sh_csv_end_row(struct csv_writer *csv);
+
+/* A string of JSON with its quotes, as jsonb is written. */
+extern void sh_export_string(StringInfo out, const char *text, Size len);

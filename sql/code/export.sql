@@ -1,11 +1,11 @@
 -- Exports: the records that a list finds, all of them, as CSV or lines of JSON. The answer is a
 -- cursor, whose rows are pieces of text of some 64 kB, made while they are fetched.
 
-CREATE FUNCTION saleshub.export_chunks(rows_ text, format text, header text[], delimiter text,
+CREATE FUNCTION saleshub.export_chunks(rows_ text, format text, names text[], delimiter text,
                                        guard boolean, bom boolean, log uuid) RETURNS SETOF text
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000 AS 'MODULE_PATHNAME', 'sh_export_chunks';
 COMMENT ON FUNCTION saleshub.export_chunks(text, text, text[], text, boolean, boolean, uuid) IS
-    'The rows of a cursor as pieces of text: csv, with this header, or ndjson, of one jsonb column. The end is noted in the entry of the log';
+    'The rows of a cursor as pieces of text: csv, with the names of its columns as a header, or ndjson, with the names as keys, which must come in the order of jsonb. The end is noted in the entry of the log';
 
 CREATE FUNCTION saleshub.export_sent(OUT id uuid, OUT "rows" bigint, OUT bytes bigint)
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_export_sent';
@@ -134,8 +134,9 @@ BEGIN
         SELECT f.value ->> 'name', f.value ->> 'sql', f.n
         FROM jsonb_array_elements(fields) WITH ORDINALITY AS f (value, n)
         UNION ALL
-        SELECT 'custom', format('nullif((%s) - %L::text[], ''{}'')', meta #>> '{json,custom}',
-                                ARRAY(SELECT f ->> 'key' FROM jsonb_array_elements(fields) f)),
+        SELECT 'custom', format('nullif(%s%s, ''{}'')', meta #>> '{json,custom}', (
+                   SELECT format(' - %L::text[]', array_agg(f ->> 'key'))
+                   FROM jsonb_array_elements(fields) f HAVING count(*) > 0)),
                jsonb_array_length(fields) + 1::bigint;
     END IF;
 END;
@@ -222,6 +223,26 @@ END;
 $$;
 COMMENT ON FUNCTION saleshub.export_chosen(jsonb, text) IS
     'Header of CSV and SQL text of its columns: of all fields that the member sees, or of a comma list of fields, columns and custom.<key>.';
+
+CREATE FUNCTION saleshub.export_keys(meta jsonb, fields text, OUT names text[], OUT sql text)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    -- what records show may be made of them as JSON is; times are written faster from the column
+    PERFORM saleshub.record_projection(meta, fields, NULL);
+    SELECT array_agg(j.key ORDER BY length(j.key), j.key COLLATE "C"),
+           string_agg(CASE WHEN j.value = format('saleshub.utc(t.%I)', j.key)
+                      THEN format('t.%I', j.key) ELSE j.value END, ', '
+                      ORDER BY length(j.key), j.key COLLATE "C")
+    INTO names, sql
+    FROM jsonb_each_text(meta -> 'json') j
+    WHERE fields IS NULL OR j.key IN (
+        SELECT btrim(f) FROM string_to_table('id,' || fields, ',') f);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.export_keys(jsonb, text) IS
+    'Keys and SQL text of the values of lines of JSON: a record as the API shows it, or some fields of it, in the order of jsonb.';
 
 -- The log
 
@@ -406,8 +427,7 @@ BEGIN
     IF format = 'csv' THEN
         SELECT * INTO chosen FROM saleshub.export_chosen(meta, fields);
     ELSE
-        SELECT '{}'::text[] AS names,
-               saleshub.record_projection(meta, nullif(fields, ''), NULL) AS sql INTO chosen;
+        SELECT * INTO chosen FROM saleshub.export_keys(meta, nullif(fields, ''));
     END IF;
     OPEN source NO SCROLL FOR EXECUTE
         'SELECT ' || saleshub.as_of_sql(chosen.sql, as_of)

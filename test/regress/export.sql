@@ -137,6 +137,27 @@ $$;
 SELECT guard, delimiter, count(*) FILTER (WHERE value IS DISTINCT FROM pg_temp.cell(
     regexp_replace(pg_temp.written(format('SELECT value FROM public.tricky WHERE n = %s', n), guard, delimiter), '^value\r\n|\r\n$', '', 'g'), guard)) AS lost
 FROM public.tricky, unnest(ARRAY[true, false]) guard, unnest(ARRAY[',', ';', '|']) delimiter GROUP BY 1, 2 ORDER BY 1, 2;
+-- JSON is written as jsonb is: every byte below a space, everything that is tricky, every type of columns
+CREATE FUNCTION pg_temp.json_differs(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    source refcursor := 'json_rows';
+    got text;
+    wanted text;
+BEGIN
+    EXECUTE format('SELECT jsonb_build_object(''a'', q.v)::text || E''\n'' FROM (%s) q (v)', query) INTO wanted;
+    OPEN source FOR EXECUTE query;
+    SELECT string_agg(c, '') INTO got FROM saleshub.export_chunks('json_rows', 'ndjson', '{a}', ',', true, false, NULL) c;
+    CLOSE source;
+    IF got IS DISTINCT FROM wanted THEN
+        RETURN NEXT format('%s is not %s', got, wanted);
+    END IF;
+END;
+$$;
+SELECT pg_temp.json_differs(format('SELECT value FROM public.tricky WHERE n = %s', n)) FROM public.tricky;
+SELECT pg_temp.json_differs(format('SELECT ''x'' || chr(%s) || ''y''', i)) FROM generate_series(1, 300) i;
+SELECT pg_temp.json_differs('SELECT ' || v) FROM unnest(ARRAY['1', '-9223372036854775808', '1::smallint', '1.50', $$'NaN'::numeric$$, 'true', 'NULL::text', 'current_date',
+    $$'0044-03-15 BC'::date$$, $$'infinity'::date$$, $$'00000000-0000-4000-8000-0123456789ab'::uuid$$, $$'{}'::text[]$$, $$ARRAY['a"b', NULL, E'\\\n']$$]) v;
+SELECT pg_temp.json_differs($$SELECT '{"b": [1, null, {"c": ""}], "a": "\n"}'::jsonb$$);
 DROP TABLE public.tricky;
 
 -- Every kind of column; a deal's lines as JSON, an activity's links, what is NULL left empty
@@ -152,6 +173,12 @@ SELECT * FROM pg_temp.lines($$'products', fields => 'name,sku', formulas => 'kee
 SELECT * FROM pg_temp.lines($$'deals', fields => 'name,amount,currency,amount_base,close_date,probability,status,lines'$$);
 SELECT * FROM pg_temp.lines($$'activities', fields => 'type,subject,body,due_at,done_at,links'$$);
 SELECT * FROM pg_temp.lines($$'companies'$$);
+
+-- Lines of JSON are what the API shows, of every type
+SELECT noun, pg_temp.taken(format('%L, format => ''ndjson'', sort => ''-created_at''', noun)) IS NOT DISTINCT FROM (
+    SELECT coalesce(string_agg(d::text || E'\n', '' ORDER BY n), '') FROM jsonb_array_elements(saleshub.record_list(
+        saleshub.filtered_meta(noun), 200, NULL, NULL, NULL, NULL, NULL, false) -> 'data') WITH ORDINALITY e (d, n)) AS same
+FROM unnest('{lead,contact,company,deal,activity,product}'::text[]) noun;
 
 -- One snapshot: what is changed after the export began is not in it
 BEGIN;
