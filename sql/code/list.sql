@@ -244,13 +244,13 @@ DECLARE
     args jsonb;
     base text;
     after text := '';
-    answer jsonb;
-    place jsonb;
+    in_order text;
 BEGIN
     meta := saleshub.visible_meta(meta);
     SELECT * INTO given FROM saleshub.filter_given(meta, filter_);
     sort := coalesce(nullif(sort, ''), given.sort);
     keys := saleshub.list_order(meta, sort);
+    in_order := saleshub.list_order_by(keys);
     IF as_of IS NOT NULL THEN
         PERFORM saleshub.as_of_check(meta ->> 'noun', as_of, include);
         meta := saleshub.custom_unindexed(meta);
@@ -268,11 +268,14 @@ BEGIN
         || ' WHERE t.org_id = saleshub.org_id() AND t.deleted_at IS NULL'
         || saleshub.as_of_sql(wanted.sql, as_of)
         || CASE WHEN as_of IS NULL THEN saleshub.visible_where(meta ->> 'noun') ELSE '' END;
-    answer := saleshub.run(
+    -- The whole answer is made by the statement: a page is too long to be copied again.
+    args := args || jsonb_build_object('stamp', stamp);
+    RETURN saleshub.run(
         'SELECT jsonb_build_object(''data'', coalesce(jsonb_agg(p.doc ORDER BY p.n)'
         || ' FILTER (WHERE p.n <= ' || page || '), ''[]''),'
-        || ' ''more'', count(*) > ' || page || ','
-        || ' ''last'', min(p.place::text) FILTER (WHERE p.n = ' || page || ')'
+        || ' ''next_cursor'', CASE WHEN count(*) > ' || page
+        || ' THEN saleshub.cursor_encode(jsonb_build_object(''s'', $1 -> ''stamp'', ''k'','
+        || ' min(p.place::text) FILTER (WHERE p.n = ' || page || ')::jsonb)) END'
         || CASE WHEN count_ THEN ', ''total'', (SELECT count(*)' || base || ')' ELSE '' END
         || ') FROM (SELECT '
         || saleshub.as_of_sql(saleshub.record_projection(meta, fields, include), as_of)
@@ -280,14 +283,9 @@ BEGIN
         || ' jsonb_build_array(' || (
             SELECT string_agg(k ->> 'sql', ', ' ORDER BY n)
             FROM jsonb_array_elements(keys) WITH ORDINALITY AS e (k, n)) || ') AS place,'
-        || ' row_number() OVER (' || saleshub.list_order_by(keys) || ') AS n'
-        || base || after || saleshub.list_order_by(keys) || ' LIMIT ' || (page + 1) || ') p',
+        || ' row_number() OVER (' || in_order || ') AS n'
+        || base || after || in_order || ' LIMIT ' || (page + 1) || ') p',
         args);
-    IF (answer ->> 'more')::boolean THEN
-        place := to_jsonb(saleshub.cursor_encode(jsonb_build_object(
-            's', stamp, 'k', (answer ->> 'last')::jsonb)));
-    END IF;
-    RETURN answer - 'more' - 'last' || jsonb_build_object('next_cursor', place);
 END;
 $$;
 COMMENT ON FUNCTION

@@ -113,12 +113,18 @@ UPDATE crm.lead SET deleted_at = NULL WHERE last_name LIKE 'Changed%' AND org_id
 DELETE FROM crm.lead WHERE last_name LIKE 'Mixed%' AND org_id = :'org';
 SELECT pg_temp.wrong_keys(:'org');
 
--- A field of the organisation's own, also when it is a column that is no text, or one that no key is made of by default.
-SELECT crm.match_field_set('contact', 'custom.no', 'code', 14, 8, -4, 'strong'), crm.match_field_set('contact', 'title', 'text', 3, 2, -1, 'name'),
-       crm.match_field_set('lead', 'employees', 'code', 3, 2, -1, 'weak'), crm.match_field_set('lead', 'annual_revenue', 'code', 3, 2, -1, 'weak'),
-       crm.match_field_set('lead', 'created_at', 'date', 3, 2, -1, 'weak'), crm.match_field_set('lead', 'tags', 'text', 3, 2, -1, 'weak'),
-       crm.match_field_set('lead', 'consent_email', 'text', 3, 2, -1, 'weak'), crm.match_field_set('lead', 'owner_id', 'code', 3, 2, -1, 'weak'),
-       crm.match_field_set('company', 'city', 'text', 3, 2, -1, 'weak');
+-- A field of the organisation's own, also when a superuser says that it is a column that is no text, or one that no key is made of by default.
+INSERT INTO crm.match_field (org_id, entity, field, kind, same, close, differ, key) VALUES
+    (:'org', 'contact', 'custom.no', 'code', 14, 8, -4, 'strong'),
+    (:'org', 'contact', 'title', 'text', 3, 2, -1, 'name'),
+    (:'org', 'lead', 'employees', 'code', 3, 2, -1, 'weak'),
+    (:'org', 'lead', 'annual_revenue', 'code', 3, 2, -1, 'weak'),
+    (:'org', 'lead', 'created_at', 'date', 3, 2, -1, 'weak'),
+    (:'org', 'lead', 'tags', 'text', 3, 2, -1, 'weak'),
+    (:'org', 'lead', 'consent_email', 'text', 3, 2, -1, 'weak'),
+    (:'org', 'lead', 'owner_id', 'code', 3, 2, -1, 'weak'),
+    (:'org', 'company', 'city', 'text', 3, 2, -1, 'weak');
+SELECT count(saleshub.match_rebuild(:'org', n)) FROM unnest('{contact,company,lead}'::text[]) n;
 INSERT INTO crm.contact (first_name, last_name, title, custom) VALUES ('Ada', 'King', 'Countess', '{"no": 12.50}'), ('Ada', 'Queen', NULL, '{"no": "12,5"}'), ('Eve', NULL, 'X', '{"no": null}');
 INSERT INTO crm.company (name, city) VALUES ('Acme', 'Köln'), ('Ácme GmbH', NULL);
 INSERT INTO crm.lead (last_name, employees, annual_revenue, tags, consent_email) VALUES ('Own', 12, 1.50, '{a}', true), ('Own', NULL, NULL, '{}', NULL);
