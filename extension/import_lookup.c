@@ -110,15 +110,16 @@ see(const char *entity, ArrayType *ids, const pg_uuid_t *org, MemoryContext memo
 	Datum values[2] = { PointerGetDatum(ids), UUIDPGetDatum(org) };
 	HASHCTL control = { 0 };
 	HTAB *seen;
-	bool binned = strcmp(entity, "member") != 0 && strcmp(entity, "team") != 0;
+	const char *news = strcmp(entity, "member") == 0 ?
+						   " AND t.email NOT LIKE 'removed-%@removed.invalid'" :
+						   " AND (t.deleted_at IS NULL OR NOT EXISTS (SELECT FROM crm.import AS i"
+						   " WHERE i.org_id = $2 AND i.deletion_id = t.deletion_id))";
 	char *sql = psprintf("SELECT t.%s_id, t.deleted_at IS NOT NULL FROM crm.%s AS t"
 						 " WHERE t.org_id = $2 AND t.%s_id = ANY ($1)%s",
 						 entity,
 						 entity,
 						 entity,
-						 binned ? " AND (t.deleted_at IS NULL OR NOT EXISTS (SELECT FROM crm.import"
-								  " AS i WHERE i.org_id = $2 AND i.deletion_id = t.deletion_id))" :
-								  "");
+						 strcmp(entity, "team") == 0 ? "" : news);
 
 	control.keysize = sizeof(pg_uuid_t);
 	control.entrysize = sizeof(struct found);

@@ -126,7 +126,7 @@ BEGIN
     END IF;
     id := saleshub.import_new(entity, upload, options, shape.look, shape.layout, retry_of);
     PERFORM saleshub.import_start(id, dry_run, file.size);
-    PERFORM saleshub.reply(CASE WHEN file.size > saleshub.import_small() THEN 202 ELSE 201 END, NULL,
+    PERFORM saleshub.reply(CASE WHEN file.size > saleshub.import_small() THEN 202 ELSE 201 END, '',
                            '/v1/imports/' || id);
     RETURN saleshub.import_json(id);
 END;

@@ -339,6 +339,7 @@ BEGIN
     ELSIF i.state IN ('planned', 'queued') AND saleshub.import_claim(id) OR i.state = 'running' THEN
         PERFORM saleshub.import_clear(id);
         PERFORM saleshub.import_do(id);
+        PERFORM saleshub.reply(200, '', '');
     ELSIF i.state IN ('planned', 'queued') THEN
         PERFORM saleshub.import_set(id, ARRAY['planned'], 'queued');
     ELSE

@@ -165,14 +165,22 @@ CREATE FUNCTION saleshub.import_drop_member(member uuid) RETURNS text
 AS $$
 DECLARE
     org uuid := saleshub.org_id();
-    touched boolean;
 BEGIN
     PERFORM saleshub.need_admin();
-    touched := EXISTS (SELECT FROM saleshub.session s WHERE s.org_id = org AND s.member_id = member)
-        OR EXISTS (SELECT FROM saleshub.credential c WHERE c.org_id = org AND c.member_id = member);
-    IF touched OR saleshub.import_referred('member', ARRAY[member]) <> '{}' THEN
-        RETURN CASE WHEN touched THEN 'changed' ELSE 'referred_to' END;
+    IF EXISTS (SELECT FROM saleshub.session s WHERE s.org_id = org AND s.member_id = member)
+        OR EXISTS (SELECT FROM saleshub.credential c WHERE c.org_id = org AND c.member_id = member)
+    THEN
+        RETURN 'changed';
     END IF;
+    BEGIN
+        -- new members are in the pool of all, which is nobody's work
+        DELETE FROM crm.routing_pool_member p WHERE p.org_id = org AND p.member_id = member;
+        IF saleshub.import_referred('member', ARRAY[member]) <> '{}' THEN
+            RAISE EXCEPTION 'referred to' USING ERRCODE = 'SH0DR';
+        END IF;
+    EXCEPTION WHEN SQLSTATE 'SH0DR' THEN
+        RETURN 'referred_to';
+    END;
     BEGIN
         DELETE FROM crm.member m WHERE m.org_id = org AND m.member_id = member;
     EXCEPTION WHEN foreign_key_violation THEN
@@ -401,6 +409,8 @@ BEGIN
         LOOP
             NULL;
         END LOOP;
+        -- not what the calls on the way answered
+        PERFORM saleshub.reply(200, '', '');
     END IF;
     RETURN saleshub.import_json(id);
 END;
