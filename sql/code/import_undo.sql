@@ -393,7 +393,7 @@ CREATE FUNCTION crm.import_undo(id uuid) RETURNS jsonb
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    rows bigint := (saleshub.import_progress_of(id) ->> 'rows')::bigint;
+    size bigint := (SELECT i.size FROM crm.import i WHERE i.org_id = saleshub.org_id() AND i.import_id = import_undo.id);
 BEGIN
     PERFORM saleshub.record_require_write();
     IF saleshub.import_state(id) = 'undone' THEN
@@ -401,7 +401,7 @@ BEGIN
     ELSIF NOT saleshub.import_set(id, ARRAY['done', 'cancelled', 'failed'], 'undoing') THEN
         PERFORM saleshub.import_wrong_state(id, 'undone');
     END IF;
-    IF rows > 20000 AND saleshub.import_workers_there() THEN
+    IF size > saleshub.import_small() AND saleshub.import_workers_there() THEN
         PERFORM saleshub.import_wake();
         PERFORM saleshub.reply(202, NULL, '/v1/imports/' || id);
     ELSE
