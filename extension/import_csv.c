@@ -181,7 +181,7 @@ give_up(struct csv_reader *reader, struct csv_row *row, char *text, size_t len, 
 	const char *p = find_line_end(text, end);
 	const char *next = p < end ? pass_line_end(p, end, last) : NULL;
 
-	if (p < end && !next)
+	if (p < end ? !next : !last && len <= reader->limit)
 		return CSV_MORE;
 	row->cell[0] = (struct csv_cell){ .data = text, .len = (size_t) (p - text) };
 	row->cells = 1;
@@ -245,7 +245,8 @@ sh_csv_next(struct csv_reader *reader, char *text, size_t len, bool last, struct
 		if (row->fault == CSV_FINE)
 			row->fault = CSV_TOO_LONG;
 		status = give_up(reader, row, text, len, last);
-		row->size += before;
+		if (status == CSV_ROW)
+			row->size += before;
 		return status;
 	}
 	next = how == END_ROW ? pass_line_end(p, end, last) : end;

@@ -148,7 +148,7 @@ CREATE FUNCTION saleshub.import_analyze(entity text, part integer, batch integer
 AS $$
 BEGIN
     -- Planners that know nothing of an organisation's rows take any index that starts with it.
-    IF part = 0 AND batch IN (1, 4, 16, 64, 256, 1024) AND entity IN (
+    IF part = 0 AND batch IN (1, 8, 64, 512) AND entity IN (
         'lead', 'contact', 'company', 'deal', 'activity', 'product')
     THEN
         EXECUTE format('ANALYZE crm.%I', entity);

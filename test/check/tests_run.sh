@@ -29,7 +29,7 @@ for file in test/*/*; do
 	case $file in
 		test/regress/*.sql | test/isolation/*.spec | test/pgtap/*.sql | test/tap/*.sh | test/tap/*.bash | test/tap/*.pl) ;;
 		test/unit/*.[ch] | test/gateway/*.test.mjs | test/browser/*.test.mjs | test/fault/*.test.mjs) ;;
-		test/lib/* | test/check/* | test/model/*.pml | test/node_modules/*) ;;
+		test/lib/* | test/check/* | test/model/*.pml | test/fuzz/*.c | test/node_modules/*) ;;
 		*)
 			echo "$file: no runner looks for this name"
 			faults=1
