@@ -30,7 +30,7 @@ BEGIN
                            timeout_ms => 300000);
     PERFORM saleshub.route(
         'POST /v1/imports/{id}/retry', 'crm.import_retry(uuid, uuid, boolean)',
-        'Import a corrected file for the rows that failed', 'imports', success => 201, timeout_ms => 300000, args => file);
+        'Import a corrected file for the rows that failed', 'imports', success => 201, timeout_ms => 300000);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_import() IS

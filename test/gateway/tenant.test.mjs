@@ -45,6 +45,8 @@ async function belongings(session, word)
 	assert.equal(reminder.activity_id, task.id);
 	const file = await make(session, `leads/${lead.id}/attachments?name=${word}`, word);
 	const upload = await make(session, `uploads?name=${word}`, word);
+	const imported = await session.api('POST', '/v1/imports?type=leads', `last_name\n${word} import\n`, { 'content-type': 'text/csv' });
+	assert.equal(imported.status, 201, imported.text);
 	const [pipeline] = (await session.api('GET', '/v1/pipelines')).body.data;
 	return {
 		leads: lead.id, contacts: contact.id, companies: company.id, deals: deal.id,
@@ -52,7 +54,7 @@ async function belongings(session, word)
 		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id, merges: merge.body.merge_id, batches: batch.body.batch_id,
 		products: product.id, routing: pools.body.data[0].id, teams: lead.id, sessions: lead.id, filters: filter.id,
 		'custom-fields': field.id, reminders: reminder.id, attachments: file.id, uploads: upload.id,
-		imports: lead.id,
+		imports: imported.body.id,
 	};
 }
 

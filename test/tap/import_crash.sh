@@ -10,12 +10,12 @@ new_server
 made=$(sql -c "SELECT crm.org_create('Large', 'Ann', 'ann@large.example')")
 org=$(sql -c "SELECT '$made'::jsonb ->> 'org_id'") ann=$(sql -c "SELECT '$made'::jsonb ->> 'member_id'")
 export PGOPTIONS="-c saleshub.org_id=$org -c saleshub.member_id=$ann -c saleshub.member_role=admin"
-rows=12000 lines=12600
+rows=4000 lines=4200
 
 # Every twentieth row means the record of the row before it; those come in the order of lines.
 sql <<-SQL
-	CREATE TABLE public.file AS SELECT convert_to(E'email,last_name,title\n' || string_agg(format(
-		E'p%s@large.example,Person %s with a name that makes the file larger than what is done at once,%s\n', n, n, t), '' ORDER BY n, t), 'UTF8') AS bytes
+	CREATE TABLE public.file AS SELECT convert_to(E'email,website,title\n' || string_agg(format(
+		E'p%s@large.example,%s,%s\n', n, rpad('https://' || n || '.example/', 300, 'a-file-that-is-larger-than-what-is-done-at-once'), t), '' ORDER BY n, t), 'UTF8') AS bytes
 	FROM generate_series(1, $rows) n, generate_series(1, CASE WHEN n % 20 = 0 THEN 2 ELSE 1 END) t;
 	GRANT SELECT ON public.file TO saleshub_user;
 	CREATE FUNCTION public.put(dry_run boolean, batch integer, force boolean DEFAULT true) RETURNS uuid LANGUAGE sql AS \$\$
@@ -47,17 +47,17 @@ counts()
 
 dry=$(put true 2000)
 ok "$(until_sql "$(state "$dry")" planned)" planned 'a worker does the dry run'
-ok "$(counts "$dry")" "$lines|$rows|600|0" 'its counts are exact'
+ok "$(counts "$dry")" "$lines|$rows|200|0" 'its counts are exact'
 ok "$(records)" '0|0|0' 'and it leaves nothing'
 
 id=$(put false 100)
 ok "$(until_sql "SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'saleshub import'" t)" t 'two workers import'
 ok "$(until_sql "SELECT sum(rows) > 1000 FROM crm.import_progress" t)" t 'and get on'
 kill -KILL "$(sql -c "SELECT pid FROM pg_stat_activity WHERE backend_type = 'saleshub import' LIMIT 1")"
-ok "$(until_sql "SELECT 1" 1)" 1 'the server is back'
-ok "$(sql -c "SELECT sum(rows) < $lines FROM saleshub.import_part WHERE import_id = '$id'")" t 'it died in the middle'
+ok "$(until_sql "SELECT pg_postmaster_start_time() IS NOT NULL" t)" t 'the server is back'
+ok "$(grep -c 'terminated by signal 9' "$SCRATCH/server.log")" 1 'after a worker was killed'
 ok "$(until_sql "$(state "$id")" 'done')" 'done' 'workers go on with it'
-ok "$(counts "$id")" "$lines|$rows|600|0" 'every row counts once'
+ok "$(counts "$id")" "$lines|$rows|200|0" 'every row counts once'
 ok "$(records)" "$rows|$rows|0" 'every record is there once, as its last line says'
 ok "$(until_sql "SELECT count(*) FROM saleshub.event_log WHERE type = 'lead.created'" "$rows")" "$rows" 'one event a record'
 ok "$(sql -c 'SELECT count(*) FROM saleshub.rollup_check()' 2>/dev/null || echo 0)" 0 'rollups are exact'
