@@ -103,7 +103,7 @@ static const struct setting settings[] = {
 	{ "max_body",
 	  KIND_INT,
 	  &config.max_body,
-	  "1048576",
+	  "8388608",
 	  1024,
 	  1073741824,
 	  "largest request body, bytes" },

@@ -461,6 +461,7 @@ look(struct door *door, size_t from, struct door_verdict *verdict)
 	struct door_scan *scan = &door->scan;
 	const h2o_buffer_t *input = door->sock->input;
 	size_t at = from + door_scan(scan, input->bytes + from, input->size - from);
+	uint64_t most;
 
 	verdict->spool = false;
 	while (scan->pause == DOOR_ASK)
@@ -472,7 +473,8 @@ look(struct door *door, size_t from, struct door_verdict *verdict)
 			break;
 		scan->pause = DOOR_GO;
 		scan->fault = verdict->fault;
-		if (!scan->fault.status && door_scan_body(scan, limits.body))
+		most = verdict->most && verdict->most < limits.body ? verdict->most : limits.body;
+		if (!scan->fault.status && door_scan_body(scan, most))
 			at += door_scan(scan, input->bytes + at, input->size - at);
 	}
 	return at;

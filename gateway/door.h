@@ -17,9 +17,10 @@ void door_configure(h2o_globalconf_t *global);
 /* What is to become of a body that is announced. */
 struct door_verdict
 {
-	bool spool;	  /* to disk; h2o sees the request, complete, without a body: door_take_spool */
-	bool hash;	  /* spool_digest will be asked for */
-	uint64_t max; /* bytes, with spool; without it the limit is config.max_body */
+	bool spool;	   /* to disk; h2o sees the request, complete, without a body: door_take_spool */
+	bool hash;	   /* spool_digest will be asked for */
+	uint64_t max;  /* bytes, with spool */
+	uint64_t most; /* bytes, without it; 0: config.max_body */
 	struct door_fault fault; /* without spool: refused with this */
 };
 /*

@@ -10,7 +10,8 @@
 
 enum
 {
-	FORM_ROOM = 1 << 20 /* what a form may have besides the file, bytes */
+	FORM_ROOM = 1 << 20, /* what a form may have besides the file, bytes */
+	SMALL_BODY = 1 << 20 /* what strangers may send, and to what is no route of the database */
 };
 
 /* A value within the head. */
@@ -144,6 +145,7 @@ judge(const struct route *route, const char *head, size_t len, uint64_t length)
 	struct door_verdict verdict = {
 		.hash = route->idempotent && header(head, len, "idempotency-key").len > 0,
 		.max = (uint64_t) config.max_upload,
+		.most = SMALL_BODY,
 	};
 
 	if (arg->max < verdict.max - MIN(room, verdict.max))
@@ -153,7 +155,7 @@ judge(const struct route *route, const char *head, size_t len, uint64_t length)
 	else if (!form && !upload_takes(arg, type.base, type.len))
 		verdict.fault = strange;
 	verdict.spool = !verdict.fault.status;
-	if (length <= (uint64_t) config.max_body)
+	if (length <= SMALL_BODY)
 		verdict.fault.status = 0;
 	return verdict;
 }
@@ -161,13 +163,15 @@ judge(const struct route *route, const char *head, size_t len, uint64_t length)
 struct door_verdict
 upload_judge(const char *head, size_t len, uint64_t length)
 {
-	struct door_verdict verdict = { 0 };
+	struct door_verdict verdict = { .most = SMALL_BODY };
 	struct route_match match = { 0 };
 
 	if (!find_route(head, len, &match))
 		return verdict;
 	if (match.route->upload >= 0)
 		verdict = judge(match.route, head, len, length);
+	else if (signed_in(head, len))
+		verdict.most = match.route->max_body;
 	route_release(match.table);
 	return verdict;
 }

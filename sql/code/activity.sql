@@ -7,7 +7,7 @@ CREATE FUNCTION saleshub.activity_fields() RETURNS jsonb
          "required": true, "sort": true, "not_null": true},
         {"name": "subject", "type": "text", "max": 300, "required": true, "sort": true,
          "not_null": true},
-        {"name": "body", "type": "text", "max": 100000, "filter": false},
+        {"name": "body", "type": "text", "max": 1048576, "filter": false},
         {"name": "due_at", "type": "timestamp", "sort": true},
         {"name": "done_at", "type": "timestamp", "sort": true},
         {"name": "outcome", "type": "text"},

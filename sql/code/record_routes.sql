@@ -25,6 +25,8 @@ DECLARE
     filter_fields jsonb := (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
                             FROM jsonb_each(meta -> 'filter') f)
         || '{"custom.*": {"type": "string", "description": "a custom field by its key, as custom.tier"}}';
+    -- A note of a million characters, each escaped in six.
+    most integer := CASE noun WHEN 'activity' THEN 8388608 ELSE 1048576 END;
     -- Only activities come in series.
     scoped text := CASE noun WHEN 'activity' THEN ', text' ELSE '' END;
     scope jsonb := CASE noun WHEN 'activity' THEN '{"scope": {
@@ -43,13 +45,14 @@ BEGIN
             'filters', jsonb_build_object('fields', filter_fields)));
     PERFORM saleshub.route(
         'POST ' || base, format('crm.%s_create(jsonb)', noun), 'Create ' || a, plural,
-        success => 201, idempotent => true, args => jsonb_build_object('body', meta -> 'create'));
+        success => 201, idempotent => true, max_body => most,
+        args => jsonb_build_object('body', meta -> 'create'));
     PERFORM saleshub.route(
         'GET ' || base || '/{id}', format('crm.%s_get(uuid, text, text, timestamptz)', noun),
         'Read ' || a, plural, cache => 'strict', args => parts);
     PERFORM saleshub.route(
         'PATCH ' || base || '/{id}', format('crm.%s_update(uuid, jsonb, text%s)', noun, scoped),
-        'Change ' || a, plural, args => scope || jsonb_build_object('patch', meta -> 'patch'));
+        'Change ' || a, plural, max_body => most, args => scope || jsonb_build_object('patch', meta -> 'patch'));
     PERFORM saleshub.route(
         'DELETE ' || base || '/{id}', format('crm.%s_delete(uuid, text%s)', noun, scoped),
         'Delete ' || a, plural, success => 204, args => scope);
