@@ -7,7 +7,7 @@ let unique = 0;
 /**
  * fields: {name, label, type, options, required, hint, wrong, value, wide, read, …}. Type "select"
  * takes options [[value, label]…]; read(text) makes the JSON value; wrong is said of a value of
- * the wrong shape. save(values) gets every field that has a value or was emptied (null). The
+ * the wrong shape. A name may be a path, as custom/tier. save(values) gets every field that has a value or was emptied (null). The
  * pointers of a thrown Problem name the fields.
  */
 export function form({ fields, submit, save, cancel, extra }) {
@@ -95,7 +95,8 @@ export function form({ fields, submit, save, cancel, extra }) {
 	function show(problem) {
 		const other = [];
 		for (const { pointer, detail, code } of problem.errors ?? []) {
-			const name = pointer?.split('/')[1];
+			const path = pointer?.slice(1);
+			const name = controls.has(path) ? path : path?.split('/')[0];
 			const shape = code === 'invalid_format' || code === 'invalid_type';
 			if (controls.has(name))
 				mark(name, (shape && controls.get(name).field.wrong) || sentence(detail ?? code));

@@ -1,6 +1,7 @@
 // The fields of a lead, for a new one and for changing one.
 
 import { idempotency, post } from './api.js';
+import { customFields, customInputs, nested } from './custom.js';
 import { toast } from './dom.js';
 import { dialog, form } from './form.js';
 import { baseCurrency } from './people.js';
@@ -61,15 +62,19 @@ export function fieldsOf(record, currency) {
 }
 
 export async function createLead(done) {
-	const currency = await baseCurrency().catch(() => 'EUR');
+	const [currency, custom] = await Promise.all([
+		baseCurrency().catch(() => 'EUR'),
+		customFields('lead').catch(() => []),
+	]);
 	const keys = idempotency();
 	const box = dialog(
 		'New lead',
 		form({
-			fields: fieldsOf(null, currency),
+			fields: [...fieldsOf(null, currency), ...customInputs(custom, null)],
 			submit: 'Create lead',
 			cancel: () => box.close(),
-			async save(body) {
+			async save(values) {
+				const body = nested(values);
 				const lead = await post('/v1/leads', body, { headers: keys(body) });
 				box.close();
 				toast(`Lead created with score ${lead.score}.`, { kind: 'good' });

@@ -3,6 +3,7 @@
 import { call, get, patch, post } from './api.js';
 import { activityBox } from './activities.js';
 import { convertLead } from './convert.js';
+import { customFields, customInputs, flat, labelled, nested, shown } from './custom.js';
 import {
 	badge,
 	button,
@@ -27,6 +28,7 @@ import { baseCurrency, ownerName, people } from './people.js';
 export function leadPanel(box, id, { close }) {
 	let lead = null;
 	let names = new Map();
+	let custom = [];
 	let editing = false;
 	let gone = false;
 	const path = `/v1/leads/${id}`;
@@ -134,6 +136,12 @@ export function leadPanel(box, id, { close }) {
 			h(
 				'dl.facts',
 				leadFields.map(show),
+				custom
+					.filter((field) => lead.custom?.[field.key] != null)
+					.map((field) => [
+						h('dt', field.label),
+						h('dd', shown(field, lead.custom[field.key])),
+					]),
 				lead.tags?.length > 0 && [
 					h('dt', 'Tags'),
 					h(
@@ -158,18 +166,19 @@ export function leadPanel(box, id, { close }) {
 
 	/** mine: values typed before, kept over a conflict. */
 	function drawForm(base, currency, mine) {
-		const fields = fieldsOf(base, currency);
+		const fields = [...fieldsOf(base, currency), ...customInputs(custom, base)];
+		const before = flat(base, custom);
 		const el = form({
 			fields,
 			submit: 'Save',
 			cancel: stopEditing,
 			async save(values) {
 				const changes = Object.fromEntries(
-					Object.entries(values).filter(([name, value]) => !same(value, base[name])),
+					Object.entries(values).filter(([name, value]) => !same(value, before[name])),
 				);
 				if (!Object.keys(changes).length) return stopEditing();
 				try {
-					lead = await patch(path, changes, base.version);
+					lead = await patch(path, nested(changes), base.version);
 				} catch (problem) {
 					if (problem.status !== 412) throw problem;
 					return conflict(base, changes, currency);
@@ -188,7 +197,10 @@ export function leadPanel(box, id, { close }) {
 	async function conflict(base, changes, currency) {
 		const theirs = await get(path);
 		if (!theirs) return removed();
-		const differs = leadFields.filter(([name]) => !same(base[name], theirs[name]));
+		const [before, now] = [flat(base, custom), flat(theirs, custom)];
+		const differs = [...leadFields, ...labelled(custom)].filter(
+			([name]) => !same(before[name], now[name]),
+		);
 		const plain = (value) =>
 			value == null ? 'empty' : value.amount ? money(value) : String(value);
 		const other = ownerName(names, theirs.updated_by);
@@ -209,7 +221,7 @@ export function leadPanel(box, id, { close }) {
 					h(
 						'li',
 						`${label}: `,
-						h('q', plain(theirs[name])),
+						h('q', plain(now[name])),
 						name in changes ? [' – yours: ', h('q', plain(changes[name]))] : '',
 					),
 				),
@@ -301,7 +313,11 @@ export function leadPanel(box, id, { close }) {
 		if (gone) return;
 		let next;
 		try {
-			[next, names] = await Promise.all([get(path), people()]);
+			[next, names, custom] = await Promise.all([
+				get(path),
+				people(),
+				customFields('lead').catch(() => []),
+			]);
 		} catch (problem) {
 			if (problem.status === 404) return removed();
 			if (!lead)

@@ -142,6 +142,30 @@ test('the panel shows fields, the score with its reasons, the owner, the history
 	await picture(desk, 'lead');
 });
 
+test('custom fields are shown, filled in and refused at their place', async () =>
+{
+	const tier = await s.api('POST', '/v1/custom-fields', { entity: 'lead', key: `tier_${Date.now()}`, type: 'enum', label: 'Tier',
+		options: [{ key: 'gold', label: 'Gold customer' }, { key: 'tin', label: 'Tin' }] });
+	assert.equal(tier.status, 201, tier.text);
+	const size = await s.api('POST', '/v1/custom-fields', { entity: 'lead', key: `size_${Date.now()}`, type: 'integer', label: 'Fleet size', min: 1 });
+	assert.equal(size.status, 201, size.text);
+	await desk.reload();
+	await panel(desk).getByRole('button', { name: 'Edit' }).click();
+	await panel(desk).getByLabel('Tier').selectOption('Gold customer');
+	await panel(desk).getByLabel('Fleet size').fill('0');
+	await panel(desk).getByRole('button', { name: 'Save' }).click();
+	await panel(desk).getByText('Must be at least 1.').waitFor();
+	await panel(desk).getByLabel('Fleet size').fill('12');
+	await panel(desk).getByRole('button', { name: 'Save' }).click();
+	await panel(desk).getByText('Gold customer', { exact: true }).waitFor();
+	await panel(desk).getByText('12', { exact: true }).first().waitFor();
+	const id = new URL(desk.url()).hash.match(/open=([0-9a-f-]{36})/)[1];
+	assert.deepEqual((await s.api('GET', `/v1/leads/${id}`)).body.custom, { [tier.body.key]: 'gold', [size.body.key]: 12 });
+	await picture(desk, 'custom-fields');
+	for (const field of [tier, size])
+		assert.equal((await s.api('DELETE', `/v1/custom-fields/${field.body.id}`)).status, 204);
+});
+
 test('an edit that somebody else overtook is not lost and not forced', async () =>
 {
 	const id = new URL(desk.url()).hash.match(/open=([0-9a-f-]{36})/)[1];
