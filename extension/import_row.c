@@ -79,7 +79,6 @@ decode(const struct import_maker *maker, const struct csv_cell *cell, const char
 		return NULL;
 	if (!OidIsValid(maker->conversion))
 		return pnstrdup(cell->data, cell->len);
-#if PG_VERSION_NUM >= 140000
 	out = palloc(cell->len * MAX_CONVERSION_GROWTH + 1);
 	if (pg_do_encoding_conversion_buf(maker->conversion,
 									  maker->layout->encoding,
@@ -91,7 +90,6 @@ decode(const struct import_maker *maker, const struct csv_cell *cell, const char
 									  true) != len)
 		return NULL;
 	return out;
-#endif
 }
 
 /* What can be shown of a row that cannot be read. */

@@ -143,6 +143,8 @@ sh_logit_to_json(const struct logit_model *model)
 
 /* --- from JSON --- */
 
+static void refuse(const char *what) pg_attribute_noreturn();
+
 static void
 refuse(const char *what)
 {

@@ -543,6 +543,8 @@ on_read(h2o_socket_t *sock, const char *err)
 {
 	struct door *door = door_of(sock);
 
+	if (!door)
+		return; /* only guarded sockets are read by this function */
 	if (err || sock->bytes_read == 0 || door->released)
 		door->inner(sock, err);
 	else
