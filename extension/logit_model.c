@@ -143,8 +143,6 @@ sh_logit_to_json(const struct logit_model *model)
 
 /* --- from JSON --- */
 
-static void refuse(const char *what) pg_attribute_noreturn();
-
 static void
 refuse(const char *what)
 {
@@ -165,17 +163,20 @@ array(JsonbContainer *object, const char *key)
 {
 	JsonbValue *value = member(object, key);
 
-	if (!value || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		refuse(psprintf("it has no array \"%s\"", key));
-	return value->val.binary.data;
+	if (value && value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data))
+		return value->val.binary.data;
+	refuse(psprintf("it has no array \"%s\"", key));
+	return NULL;
 }
 
 static double
 double_of(const JsonbValue *value)
 {
-	if (!value || value->type != jbvNumeric)
-		refuse("something that should be a number is not");
-	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	if (value && value->type == jbvNumeric)
+		return DatumGetFloat8(
+			DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	refuse("something that should be a number is not");
+	return 0;
 }
 
 static double *
@@ -194,9 +195,10 @@ doubles(JsonbContainer *object, const char *key, int *n)
 static char *
 string_of(const JsonbValue *value)
 {
-	if (!value || value->type != jbvString)
-		refuse("something that should be a string is not");
-	return pnstrdup(value->val.string.val, value->val.string.len);
+	if (value && value->type == jbvString)
+		return pnstrdup(value->val.string.val, value->val.string.len);
+	refuse("something that should be a string is not");
+	return NULL;
 }
 
 static void
