@@ -14,11 +14,18 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'saleshub_gateway') THEN
         CREATE ROLE saleshub_gateway LOGIN NOINHERIT NOBYPASSRLS;
     END IF;
-    GRANT saleshub_user TO saleshub_gateway;
+    -- Whom functions and views of schema sales run as; nobody is made a member of these.
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'saleshub_member') THEN
+        CREATE ROLE saleshub_member NOLOGIN INHERIT NOBYPASSRLS;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'saleshub_view') THEN
+        CREATE ROLE saleshub_view NOLOGIN NOINHERIT NOBYPASSRLS;
+    END IF;
+    GRANT saleshub_user TO saleshub_gateway, saleshub_member;
 END
 $$;
 
-GRANT USAGE ON SCHEMA crm, saleshub TO saleshub_owner, saleshub_user, saleshub_gateway;
+GRANT USAGE ON SCHEMA crm, saleshub TO saleshub_owner, saleshub_user, saleshub_gateway, saleshub_view;
 
 -- Ids
 

@@ -20,6 +20,28 @@ $$;
 COMMENT ON FUNCTION saleshub.duplicate_noun(text) IS
     'The kind of record, in singular or plural, of which duplicates are known.';
 
+CREATE FUNCTION saleshub.match_picked(doc jsonb, columns text[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(match_picked.doc) e
+    WHERE e.key = ANY (match_picked.columns);
+END;
+COMMENT ON FUNCTION saleshub.match_picked(jsonb, text[]) IS
+    'These members of a row; NULL for none.';
+
+CREATE FUNCTION saleshub.match_more_columns(noun text) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN ARRAY(SELECT f.field FROM crm.match_field f
+                 WHERE f.org_id = saleshub.org_id() AND f.entity = noun
+                     AND f.field NOT LIKE 'custom.%' AND f.field <> ALL (saleshub.match_columns(noun)));
+END;
+$$;
+COMMENT ON FUNCTION saleshub.match_more_columns(text) IS
+    'Columns by which an organisation compares records besides the usual ones.';
+
 CREATE FUNCTION saleshub.duplicate_docs(noun text, ids uuid[], OUT id uuid, OUT doc jsonb)
     RETURNS SETOF record
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -27,31 +49,35 @@ CREATE FUNCTION saleshub.duplicate_docs(noun text, ids uuid[], OUT id uuid, OUT 
 AS $$
 DECLARE
     hidden text[] := saleshub.hidden_fields(noun);
+    more text[] := saleshub.match_more_columns(noun);
 BEGIN
     CASE noun
         WHEN 'contact' THEN
             RETURN QUERY
-            SELECT d.id, to_jsonb(d) - hidden FROM (
+            SELECT d.id, (to_jsonb(d) - 'more' || coalesce(d.more, '{}')) - hidden FROM (
                 SELECT r.contact_id AS id, r.first_name, r.last_name, r.email, r.phone, r.title,
-                       r.company_id, r.custom, c.name AS company_name
+                       r.company_id, r.custom, c.name AS company_name,
+                       saleshub.match_picked(CASE WHEN more <> '{}' THEN to_jsonb(r) END, more) AS more
                 FROM crm.contact r
                 LEFT JOIN crm.company c ON c.org_id = r.org_id AND c.company_id = r.company_id
                 WHERE r.org_id = saleshub.org_id() AND r.contact_id = ANY (ids)
                     AND r.deleted_at IS NULL) d;
         WHEN 'company' THEN
             RETURN QUERY
-            SELECT d.id, to_jsonb(d) - hidden FROM (
+            SELECT d.id, (to_jsonb(d) - 'more' || coalesce(d.more, '{}')) - hidden FROM (
                 SELECT r.company_id AS id, r.name, r.domain, r.phone, r.website, r.industry,
-                       r.employees, r.city, r.country, r.custom
+                       r.employees, r.city, r.country, r.custom,
+                       saleshub.match_picked(CASE WHEN more <> '{}' THEN to_jsonb(r) END, more) AS more
                 FROM crm.company r
                 WHERE r.org_id = saleshub.org_id() AND r.company_id = ANY (ids)
                     AND r.deleted_at IS NULL) d;
         ELSE
             RETURN QUERY
-            SELECT d.id, to_jsonb(d) - hidden FROM (
+            SELECT d.id, (to_jsonb(d) - 'more' || coalesce(d.more, '{}')) - hidden FROM (
                 SELECT r.lead_id AS id, r.first_name, r.last_name, r.email, r.phone, r.title,
                        r.company_name, r.website, r.industry, r.employees, r.city, r.country,
-                       r.source, r.custom
+                       r.source, r.custom,
+                       saleshub.match_picked(CASE WHEN more <> '{}' THEN to_jsonb(r) END, more) AS more
                 FROM crm.lead r
                 WHERE r.org_id = saleshub.org_id() AND r.lead_id = ANY (ids)
                     AND r.deleted_at IS NULL) d;
@@ -69,7 +95,7 @@ CREATE FUNCTION saleshub.match_columns(noun text) RETURNS text[]
         ELSE '{first_name,last_name,email,phone,title,company_name,website,industry,employees,city,country,source,custom}'
         END::text[];
 COMMENT ON FUNCTION saleshub.match_columns(text) IS
-    'The fields by which records of a kind can be compared.';
+    'The fields by which records of a kind are compared usually.';
 
 CREATE FUNCTION saleshub.duplicate_doc(noun text, id uuid) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED

@@ -95,19 +95,23 @@ COMMENT ON FUNCTION saleshub.match_fields_schema() IS
     'JSON Schema of the body of crm.match_fields_put.';
 
 CREATE FUNCTION saleshub.match_field_faults(noun text, fields jsonb) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    columns text[] := saleshub.match_columns(noun) || ARRAY(
+        SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = to_regclass('crm.' || quote_ident(noun)) AND a.attnum > 0
+            AND NOT a.attisdropped AND a.attname NOT IN ('org_id', noun || '_id'));
 BEGIN
     RETURN (
         SELECT coalesce(jsonb_agg(saleshub.fault(
             format('/fields/%s/field', n - 1), CASE WHEN known THEN 'taken' ELSE 'unknown' END,
             CASE WHEN known THEN 'is there twice'
-                 ELSE 'must be one of ' || array_to_string(saleshub.match_columns(noun), ', ')
-                      || '; a custom field as custom.<name>' END) -> 0 ORDER BY n), '[]')
+                 ELSE 'is no column; a custom field is written custom.<name>' END) -> 0 ORDER BY n), '[]')
         FROM (
             SELECT n, f ->> 'field' ~ '^custom\..{1,100}$'
-                OR f ->> 'field' = ANY (array_remove(saleshub.match_columns(noun), 'custom')) AS known,
+                OR f ->> 'field' = ANY (array_remove(columns, 'custom')) AS known,
                 count(*) OVER (PARTITION BY f ->> 'field') AS times
             FROM jsonb_array_elements(fields) WITH ORDINALITY AS e (f, n)) x
         WHERE NOT known OR times > 1);

@@ -82,7 +82,7 @@ CREATE FUNCTION saleshub.match_defaults(entity text) RETURNS jsonb
 COMMENT ON FUNCTION saleshub.match_defaults(text) IS
     'The rules of comparison that every organisation starts with: weights are log2(m/u) set by hand, m how often the level occurs within one thing, u between two.';
 
-CREATE FUNCTION saleshub.match_rules(org uuid, entity text) RETURNS jsonb
+CREATE FUNCTION saleshub.match_rules_by_hand(org uuid, entity text) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -92,7 +92,7 @@ DECLARE
             'field', f.field, 'kind', f.kind, 'same', f.same, 'close', f.close,
             'differ', f.differ, 'key', f.key)) ORDER BY f.field)
         FROM crm.match_field f
-        WHERE f.org_id = match_rules.org AND f.entity = match_rules.entity);
+        WHERE f.org_id = match_rules_by_hand.org AND f.entity = match_rules_by_hand.entity);
 BEGIN
     IF own IS NULL THEN
         RETURN saleshub.match_defaults(entity);
@@ -103,8 +103,27 @@ BEGIN
         WHERE NOT own @> jsonb_build_array(jsonb_build_object('field', d -> 'field')));
 END;
 $$;
+COMMENT ON FUNCTION saleshub.match_rules_by_hand(uuid, text) IS
+    'The rules of comparison of an organisation as set by hand: its own fields, and the usual ones they do not replace.';
+
+CREATE FUNCTION saleshub.match_rules(org uuid, entity text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    weights jsonb := (
+        SELECT m.weights FROM crm.match_model m
+        WHERE m.org_id = match_rules.org AND m.entity = match_rules.entity AND m.adopted
+        ORDER BY m.match_model_id DESC LIMIT 1);
+BEGIN
+    IF weights IS NULL THEN
+        RETURN saleshub.match_rules_by_hand(org, entity);
+    END IF;
+    RETURN saleshub.match_weighed(saleshub.match_rules_by_hand(org, entity), weights);
+END;
+$$;
 COMMENT ON FUNCTION saleshub.match_rules(uuid, text) IS
-    'The rules of comparison of an organisation: its own fields, and the usual ones they do not replace.';
+    'The rules of comparison of an organisation, with the weights that were learnt and adopted last.';
 
 CREATE FUNCTION saleshub.match_band(score numeric) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -8,11 +8,11 @@ BEGIN
     RETURN QUERY VALUES
         ('lead', saleshub.lead_meta()), ('contact', saleshub.contact_meta()),
         ('company', saleshub.company_meta()), ('deal', saleshub.deal_meta()),
-        ('activity', saleshub.activity_meta());
+        ('activity', saleshub.activity_meta()), ('product', saleshub.product_meta());
 END;
 $$;
 COMMENT ON FUNCTION saleshub.visibility_nouns() IS
-    'The nouns that visibility can be settled for.';
+    'The nouns that visibility can be settled for; of products only that of fields.';
 
 CREATE FUNCTION saleshub.visibility_schema() RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -23,7 +23,9 @@ DECLARE
     fields jsonb;
 BEGIN
     SELECT jsonb_object_agg(n.noun, '{"type": ["string", "null"],
-                                      "enum": ["own", "team", "all", null]}'::jsonb),
+                                      "enum": ["own", "team", "all", null]}'::jsonb)
+               -- Products belong to nobody.
+               FILTER (WHERE n.noun <> 'product'),
            jsonb_object_agg(n.noun, jsonb_build_object(
                'type', '["object", "null"]'::jsonb, 'properties', (
                    SELECT jsonb_object_agg(f.name, jsonb_build_object(
@@ -64,7 +66,7 @@ BEGIN
             SELECT jsonb_object_agg(role, (
                 SELECT jsonb_object_agg(n.noun, coalesce(
                     settled.settings #>> ARRAY['visibility', role, n.noun], 'all'))
-                FROM saleshub.visibility_nouns() n))
+                FROM saleshub.visibility_nouns() n WHERE n.noun <> 'product'))
             FROM unnest(ARRAY['manager', 'rep', 'readonly']) role),
         'fields', (
             SELECT jsonb_object_agg(role, coalesce(

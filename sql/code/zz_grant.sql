@@ -24,7 +24,8 @@ DECLARE
         'schema_steps', 'sign_in_locked', 'check_locked', 'credential_set', 'session_member',
         'random_256', 'refresh_token', 'member_password', 'score_is_current', 'score_lock_rules', 'score_rescore',
         'match_on', 'match_rebuild', 'match_complete', 'restrict',
-        'visible_rows', 'visible_on', 'visible_figures', 'event_tokens',
+        'visible_rows', 'visible_on', 'visible_figures', 'columns_on', 'sales_on', 'sales_view', 'sales_policies',
+        'sales_functions', 'event_tokens',
         'merge_apply', 'merge_carry', 'merge_docs',
         'merge_move', 'merge_relink', 'merge_take_back', 'merge_unbin', 'merge_unlink',
         'merge_unmove', 'merge_unset', 'merge_winner', 'merge_write', 'redirect_end',
@@ -39,7 +40,7 @@ DECLARE
         'import_erase',
         'attachment_faults', 'attachment_bytes', 'attachments_let_go', 'erase_attachments',
         'attachment_room', 'attachment_limits',
-        'duplicate_scan_ids', 'duplicate_scan_step', 'decision_merged',
+        'duplicate_scan_ids', 'duplicate_scan_step', 'decision_merged', 'match_sample', 'match_random', 'match_learn',
         'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep',
         'custom_on', 'custom_fill', 'custom_rebuild', 'custom_records', 'custom_empty_step', 'custom_fill_step',
         'custom_purge_step', 'custom_build', 'custom_release', 'custom_claim'];

@@ -77,3 +77,32 @@ DROP POLICY IF EXISTS both_seen ON crm.duplicate_decision;
 CREATE POLICY both_seen ON crm.duplicate_decision AS RESTRICTIVE TO saleshub_user
     USING (saleshub.duplicate_seen(entity, low_id) AND saleshub.duplicate_seen(entity, high_id))
     WITH CHECK (saleshub.duplicate_seen(entity, low_id) AND saleshub.duplicate_seen(entity, high_id));
+
+CREATE TABLE IF NOT EXISTS crm.match_model (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    match_model_id uuid NOT NULL DEFAULT crm.uuid_v7(),
+    entity text NOT NULL,
+    weights jsonb NOT NULL,
+    pairs bigint NOT NULL,
+    share numeric NOT NULL,
+    labelled bigint NOT NULL,
+    hand_wrong bigint NOT NULL,
+    model_wrong bigint NOT NULL,
+    adopted boolean NOT NULL,
+    reason text NOT NULL,
+    trained_at timestamptz NOT NULL DEFAULT now(),
+    trained_by uuid DEFAULT saleshub.member_id(),
+    PRIMARY KEY (org_id, match_model_id),
+    CONSTRAINT match_model_entity_check CHECK (entity IN ('contact', 'company', 'lead'))
+);
+
+COMMENT ON TABLE crm.match_model IS
+    'Weights of comparison that were learnt; of a kind of record the last one that was adopted is used.';
+COMMENT ON COLUMN crm.match_model.weights IS '{field: {same, close, differ}}, each log2(m/u).';
+COMMENT ON COLUMN crm.match_model.share IS 'The part of the compared pairs that are one thing.';
+COMMENT ON COLUMN crm.match_model.hand_wrong IS
+    'Decisions of people that the weights set by hand miss; model_wrong: that the learnt ones miss.';
+
+CREATE INDEX IF NOT EXISTS match_model_entity_idx ON crm.match_model (org_id, entity, match_model_id);
+
+SELECT saleshub.protect('crm.match_model', 'SELECT');
