@@ -184,6 +184,25 @@ export async function stream(path, headers, signal) {
 	});
 }
 
+/** A file of this machine to a route that takes one. */
+export async function sendFile(path, file) {
+	if (session.until - Date.now() < 30_000) await refresh();
+	const response = await fetch(`${path}?${new URLSearchParams({ name: file.name })}`, {
+		method: 'POST',
+		headers: {
+			Accept: 'application/json',
+			Authorization: `Bearer ${session.access}`,
+			'Content-Type': file.type || 'application/octet-stream',
+		},
+		body: file,
+	}).catch(() => {
+		throw new Problem(0, { code: 'unreachable', detail: 'The file could not be sent.' });
+	});
+	const data = parse(await response.text());
+	if (!response.ok) throw new Problem(response.status, data ?? {}, response.headers);
+	return data;
+}
+
 /** A file from the server, under the name that the server gives it; told when it did not come whole. */
 export async function download(path, query) {
 	if (session.until - Date.now() < 30_000) await refresh();

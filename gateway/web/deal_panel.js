@@ -2,6 +2,7 @@
 
 import { get, patch } from './api.js';
 import { activityBox } from './activities.js';
+import { fileBox } from './files.js';
 import { stageSelect } from './deal_stage.js';
 import { badge, button, coalesce, day, explain, fill, h, icon, money, toast } from './dom.js';
 import { form } from './form.js';
@@ -19,6 +20,7 @@ export function dealPanel(box, id, pipelines, { close }) {
 	const head = h('div.panel-head');
 	const details = h('section', { 'aria-label': 'Details' });
 	const work = activityBox('deal', id);
+	const files = fileBox('deals', id);
 	const panel = h(
 		'aside',
 		{
@@ -32,7 +34,7 @@ export function dealPanel(box, id, pipelines, { close }) {
 			},
 		},
 		head,
-		h('div.panel-body', details, work.el),
+		h('div.panel-body', details, work.el, files.el),
 	);
 	fill(box, panel);
 	panel.focus();
@@ -187,6 +189,7 @@ export function dealPanel(box, id, pipelines, { close }) {
 		close() {
 			silence();
 			work.close();
+			files.close();
 		},
 	};
 }

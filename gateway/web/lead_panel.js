@@ -20,6 +20,7 @@ import {
 	toast,
 	when,
 } from './dom.js';
+import { fileBox } from './files.js';
 import { form } from './form.js';
 import { fieldsOf, leadFields } from './lead_form.js';
 import { onEvent } from './live.js';
@@ -38,12 +39,13 @@ export function leadPanel(box, id, { close }) {
 	const details = h('section', { 'aria-label': 'Details' });
 	const reasons = h('section', { 'aria-label': 'Score' });
 	const work = activityBox('lead', id);
+	const files = fileBox('leads', id);
 	const history = h('section', { 'aria-label': 'History' });
 	const panel = h(
 		'aside',
 		{ class: 'panel', 'aria-label': 'Lead', tabindex: '-1', onkeydown: escape },
 		head,
-		h('div.panel-body', notice, details, reasons, work.el, history),
+		h('div.panel-body', notice, details, reasons, work.el, files.el, history),
 	);
 	fill(box, panel);
 	panel.focus();
@@ -395,6 +397,7 @@ export function leadPanel(box, id, { close }) {
 			gone = true;
 			silence();
 			work.close();
+			files.close();
 		},
 	};
 }

@@ -283,6 +283,28 @@ test('a list is handed out as a file, as it is filtered', async () =>
 	await page.context().close();
 });
 
+test('a file is put on a lead, handed out again, and seen in the other tab', async () =>
+{
+	const lead = (await s.api('POST', '/v1/leads', { last_name: `Files ${Date.now()}` })).body;
+	const [page, beside] = [await tab(), await tab()];
+	for (const one of [page, beside])
+	{
+		await signIn(one);
+		await one.goto(`${s.url}/#/leads?open=${lead.id}`);
+		await one.getByRole('region', { name: 'Files' }).getByText('No files.').waitFor();
+	}
+	await page.getByLabel('Add a file').setInputFiles({ name: 'Angebot €.txt', mimeType: 'text/plain', buffer: Buffer.from('an offer') });
+	await page.getByText('Angebot €.txt').waitFor();
+	await beside.getByText('Angebot €.txt').waitFor();
+	const [file] = await Promise.all([beside.waitForEvent('download'), beside.getByTitle('Save Angebot €.txt').click()]);
+	assert.equal(file.suggestedFilename(), 'Angebot €.txt');
+	assert.equal(await readFile(await file.path(), 'utf8'), 'an offer');
+	await beside.getByTitle('Delete Angebot €.txt').click();
+	await page.getByRole('region', { name: 'Files' }).getByText('No files.').waitFor();
+	await page.context().close();
+	await beside.context().close();
+});
+
 test('deleting can be undone', async () =>
 {
 	const name = `Erased ${Date.now()}`;
