@@ -441,6 +441,7 @@ answer(const struct route_entry *entry)
 	sh_json_uuid(&state, "owner_id", entry->assigned ? &entry->member : NULL);
 	sh_json_uuid(&state, "pool_id", entry->reason->pooled ? &entry->reason->pool : NULL);
 	sh_json_string(&state, "rule", entry->reason->rule);
+	sh_json_uuid(&state, "rule_id", entry->reason->ruled ? &entry->reason->rule_id : NULL);
 	sh_json_string(&state, "reason", sh_route_outcome(entry->reason, entry->assigned));
 	sh_json_key(&state, "candidates");
 	pushJsonbValue(&state, WJB_VALUE, &candidates);
@@ -485,8 +486,8 @@ hand_over(struct route_lead *lead, struct route_entry *entry, bool log_nobody)
 }
 
 /*
- * crm.lead_route(id uuid, dry_run boolean) returns jsonb: give the lead to the next member
- * of its pool, whoever owns it now, or only say who would get it.
+ * saleshub.lead_route_call(id uuid, dry_run boolean) returns jsonb: give the lead to the next
+ * member of its pool, whoever owns it now, or only say who would get it.
  */
 Datum
 sh_lead_route_call(PG_FUNCTION_ARGS)

@@ -10,11 +10,27 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_lead_route_flush';
 COMMENT ON FUNCTION saleshub.lead_route_flush() IS
     'Trigger: logs who got the leads of a statement; whose turn it is then is written at commit';
 
-CREATE FUNCTION crm.lead_route(id uuid, dry_run boolean DEFAULT false) RETURNS jsonb
+CREATE FUNCTION saleshub.lead_route_call(id uuid, dry_run boolean) RETURNS jsonb
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS 'MODULE_PATHNAME', 'sh_lead_route_call';
+COMMENT ON FUNCTION saleshub.lead_route_call(uuid, boolean) IS
+    'What crm.lead_route does, but for the time to respond';
+
+CREATE FUNCTION crm.lead_route(id uuid, dry_run boolean DEFAULT false) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    answer jsonb := saleshub.lead_route_call(id, dry_run);
+BEGIN
+    IF dry_run THEN
+        answer := answer || jsonb_build_object('sla', saleshub.sla_preview(
+            id, (answer ->> 'owner_id')::uuid, (answer ->> 'pool_id')::uuid, (answer ->> 'rule_id')::uuid));
+    END IF;
+    RETURN answer;
+END
+$$;
 COMMENT ON FUNCTION crm.lead_route(uuid, boolean) IS
-    'Gives a lead to the owner at its company or the next member of its pool, whoever owns it now, and says why; with dry_run only says who would get it, and why not the others';
+    'Gives a lead to the owner at its company or the next member of its pool, whoever owns it now, and says why; with dry_run only says who would get it, why not the others, and when it would have to be answered';
 
 CREATE FUNCTION saleshub.routing_check() RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp

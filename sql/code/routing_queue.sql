@@ -240,7 +240,10 @@ BEGIN
         RETURN answer IS NOT NULL;
     END IF;
     pool := (answer ->> 'pool_id')::uuid;
-    PERFORM saleshub.routing_state_see(org, coalesce(pool, nobody), false);
+    IF NOT EXISTS (SELECT FROM saleshub.routing_state AS s
+                    WHERE s.org_id = routing_try.org AND s.pool_id = coalesce(pool, nobody)) THEN
+        PERFORM saleshub.routing_state_see(org, coalesce(pool, nobody), false);
+    END IF;
     -- Within the hour also for what nothing tells of, like a new owner at the lead's company.
     UPDATE crm.routing_queue AS q
        SET reason = answer ->> 'reason', candidates = answer -> 'candidates', pool_id = pool,
@@ -275,7 +278,8 @@ BEGIN
           JOIN crm.lead AS l ON l.org_id = q.org_id AND l.lead_id = q.lead_id
           LEFT JOIN saleshub.routing_state AS s ON s.org_id = q.org_id AND s.pool_id = q.pool_id
          WHERE q.org_id = routing_queue_run.org AND q.kind = 'waiting'
-           AND l.owner_id IS NULL AND l.deleted_at IS NULL
+           -- Looked at in the row, not for it: it is found by its key.
+           AND (l.owner_id IS NULL) IS TRUE AND (l.deleted_at IS NULL) IS TRUE
            AND (q.next_try_at <= now() OR s.is_open AND q.tried < s.changes)
          ORDER BY CASE WHEN by_score THEN -l.score END, q.since, q.lead_id
          LIMIT batch

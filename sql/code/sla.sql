@@ -81,6 +81,42 @@ $$;
 COMMENT ON FUNCTION saleshub.sla_count_on(uuid, uuid) IS
     'Lets a timer run from now on; it is due when the rest of its target has passed';
 
+CREATE FUNCTION saleshub.sla_fit(org uuid, pool uuid, rule uuid, grade text) RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT p.sla_policy_id FROM crm.sla_policy AS p
+         WHERE p.org_id = sla_fit.org AND p.active
+           AND (p.routing_pool_id IS NULL OR p.routing_pool_id = pool)
+           AND (p.routing_rule_id IS NULL OR p.routing_rule_id = rule)
+           AND (p.grades = '{}' OR sla_fit.grade = ANY (p.grades))
+         ORDER BY p.position, p.sla_policy_id LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION saleshub.sla_fit(uuid, uuid, uuid, text) IS
+    'The policy that covers an assignment by this pool and rule of a lead of this grade; NULL: none';
+
+CREATE FUNCTION saleshub.sla_preview(lead uuid, member uuid, pool uuid, rule uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object(
+                   'policy_id', p.sla_policy_id, 'policy', p.name, 'max_hops', p.max_hops,
+                   'due_at', CASE WHEN NOT l.status = ANY (p.pause_statuses) THEN saleshub.utc(
+                       crm.business_add(now(), make_interval(mins => p.target_minutes), h.hours,
+                                        h.holidays, h.zone)) END)
+          FROM crm.lead AS l
+          JOIN crm.sla_policy AS p ON p.org_id = l.org_id
+           AND p.sla_policy_id = saleshub.sla_fit(l.org_id, pool, rule, l.grade),
+               saleshub.sla_hours(l.org_id, member, pool, p.calendar) AS h
+         WHERE l.org_id = saleshub.org_id() AND l.lead_id = lead AND member IS NOT NULL);
+END
+$$;
+COMMENT ON FUNCTION saleshub.sla_preview(uuid, uuid, uuid, uuid) IS
+    'Under which policy, and until when, a member would have to answer a lead that came by this pool and rule now';
+
 CREATE FUNCTION saleshub.sla_start(
     org uuid, lead uuid, member uuid, status text, grade text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -95,11 +131,8 @@ BEGIN
      WHERE g.org_id = sla_start.org AND g.lead_id = lead AND g.pool_id IS NOT NULL
      ORDER BY g.assignment_id DESC LIMIT 1;
     SELECT p.* INTO fit FROM crm.sla_policy AS p
-     WHERE p.org_id = sla_start.org AND p.active
-       AND (p.routing_pool_id IS NULL OR p.routing_pool_id = came.pool_id)
-       AND (p.routing_rule_id IS NULL OR p.routing_rule_id = came.rule_id)
-       AND (p.grades = '{}' OR sla_start.grade = ANY (p.grades))
-     ORDER BY p.position, p.sla_policy_id LIMIT 1;
+     WHERE p.org_id = sla_start.org
+       AND p.sla_policy_id = saleshub.sla_fit(org, came.pool_id, came.rule_id, grade);
     IF NOT FOUND THEN
         RETURN;
     END IF;

@@ -109,7 +109,7 @@ BEGIN
           FROM crm.sla_timer AS t
           JOIN crm.lead AS l ON l.org_id = t.org_id AND l.lead_id = t.lead_id
          WHERE t.org_id = sla_org_run.org AND t.state = 'running' AND t.due_at <= now()
-           AND l.deleted_at IS NULL AND l.owner_id = t.member_id
+           AND (l.deleted_at IS NULL AND l.owner_id = t.member_id) IS TRUE
          ORDER BY t.due_at, t.sla_timer_id LIMIT batch FOR UPDATE SKIP LOCKED)
     LOOP
         PERFORM saleshub.sla_breach(org, timer);

@@ -70,6 +70,8 @@ SELECT l.last_name, t.policy, t.state, t.target_seconds, t.notify_at = t.due_at 
 SELECT s - 'due_at' - 'assignments' AS state, s ->> 'due_at' = s #>> '{assignments,0,due_at}' AS due, jsonb_array_length(s -> 'assignments') AS timers
   FROM crm.lead_sla_get(pg_temp.lead('hot')) s;
 
+SELECT r #>> '{sla,policy}' AS policy, r #> '{sla,max_hops}' AS hops, (r #>> '{sla,due_at}')::timestamptz = now() + interval '30 minutes' AS due
+  FROM crm.lead_route(pg_temp.lead('hot'), true) r;
 -- The first response: a call, e-mail or meeting of the owner, done, not coming in; not a note.
 UPDATE crm.routing_pool SET outside_hours = 'skip' WHERE org_id = :'org';
 UPDATE crm.lead SET owner_id = pg_temp.id('ada') WHERE org_id = :'org' AND last_name IN ('hot', 'cool');
