@@ -258,6 +258,19 @@ $$;
 COMMENT ON FUNCTION saleshub.routing_try(uuid, uuid) IS
     'Routes a waiting lead, whose row and pools are locked; or notes why nobody gets it now, and when to try again';
 
+CREATE FUNCTION saleshub.routing_lock(org uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM crm.routing_pool AS p WHERE p.org_id = routing_lock.org)
+         = (SELECT count(*) FROM (
+                SELECT FROM crm.routing_pool AS p WHERE p.org_id = routing_lock.org
+                 ORDER BY p.routing_pool_id FOR NO KEY UPDATE SKIP LOCKED) AS held);
+END
+$$;
+COMMENT ON FUNCTION saleshub.routing_lock(uuid) IS
+    'Locks the pools of an organisation as inserts of leads do, before any lead; false when somebody routes just now: who waited would keep the worker from all else';
+
 CREATE FUNCTION saleshub.routing_queue_run(org uuid, batch integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -269,9 +282,9 @@ DECLARE
     lead uuid;
 BEGIN
     PERFORM saleshub.routing_woken(org);
-    -- Pools first, as inserts lock them; then leads, without waiting for one.
-    PERFORM FROM crm.routing_pool AS p WHERE p.org_id = routing_queue_run.org
-      ORDER BY p.routing_pool_id FOR NO KEY UPDATE;
+    IF NOT saleshub.routing_lock(org) THEN
+        RETURN 0;
+    END IF;
     leads := ARRAY(
         SELECT q.lead_id
           FROM crm.routing_queue AS q
@@ -326,7 +339,11 @@ DECLARE
     org uuid;
     done bigint := 0;
 BEGIN
-    FOR org IN SELECT o FROM saleshub.routing_orgs() AS o WHERE only_org IS NULL OR o = only_org LOOP
+    FOR org IN SELECT o FROM saleshub.routing_orgs() AS o WHERE only_org IS NULL OR o = only_org
+                ORDER BY random()
+    LOOP
+        -- Locks are held to the end, so that comes soon; the others have their turn.
+        EXIT WHEN clock_timestamp() > now() + interval '1 second';
         -- Whoever is at it does the work.
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtextextended('saleshub.routing ' || org, 0));
         BEGIN

@@ -8,13 +8,15 @@ SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
     INSERT INTO crm.lead (lead_id, created_at, first_name, last_name, email, phone, company_name,
-                          title, website, source, status, country, city, industry, employees,
-                          annual_revenue, annual_revenue_currency, consent_email, consent_phone,
+                          title, website, source, status, country, state, postal_code, city,
+                          industry, employees, annual_revenue, annual_revenue_currency, consent_email, consent_phone,
                           tags)
     SELECT l.lead_id, l.created_at, l.first_name, l.last_name, l.email, l.phone, l.company_name,
-           l.title, l.website, l.source, l.status, l.country, l.city, l.industry, l.employees,
+           l.title, l.website, l.source, l.status, l.country, p.state,
+           saleshub.sample_phone(p.postal, l.company_name || ' post'), l.city, l.industry, l.employees,
            l.annual_revenue, l.annual_revenue_currency, l.consent_email, l.consent_phone, l.tags
     FROM saleshub.sample_leads(leads, seed, anchor) l
+    LEFT JOIN saleshub.sample_places() p ON p.country = l.country AND p.city = l.city
     ORDER BY l.created_at, l.lead_id;
     ANALYZE crm.lead;
 END
@@ -38,28 +40,34 @@ BEGIN
     WHERE m.org_id = org AND m.role = 'rep' AND m.active;
 
     INSERT INTO crm.company (company_id, name, domain, industry, employees, phone, website, country,
-                             city, annual_revenue, annual_revenue_currency, owner_id, tags,
+                             state, postal_code, city, annual_revenue, annual_revenue_currency,
+                             owner_id, tags,
                              created_at)
     SELECT v.company_id, f.name, f.domain, f.industry, f.employees, f.phone,
-           'https://www.' || f.domain, f.country, f.city, f.annual_revenue, f.currency, v.owner_id,
+           'https://www.' || f.domain, f.country, p.state,
+           saleshub.sample_phone(p.postal, f.name || ' post'), f.city, f.annual_revenue, f.currency,
+           v.owner_id,
            '{}'::text[], v.at
     FROM saleshub.sample_firms(known, seed) f
     JOIN (SELECT DISTINCT ON (l.company_name) l.company_name, v.company_id, l.owner_id, v.at
           FROM saleshub.sample_conversions(seed, anchor) v
           JOIN crm.lead l ON l.org_id = org AND l.lead_id = v.lead_id
           ORDER BY l.company_name, v.at, v.lead_id) v ON v.company_name = f.name
+    LEFT JOIN saleshub.sample_places() p ON p.country = f.country AND p.city = f.city
     UNION ALL
     SELECT saleshub.sample_id(s.at, seed || ' customer ' || f.name), f.name, f.domain, f.industry,
-           f.employees, f.phone, 'https://www.' || f.domain, f.country, f.city, f.annual_revenue,
+           f.employees, f.phone, 'https://www.' || f.domain, f.country, p.state,
+           saleshub.sample_phone(p.postal, f.name || ' post'), f.city, f.annual_revenue,
            f.currency, reps[1 + floor(saleshub.sample_draw(f.name) * cardinality(reps))::int],
            '{customer}'::text[], s.at
     FROM saleshub.sample_firms(known + customers, seed) f
+    LEFT JOIN saleshub.sample_places() p ON p.country = f.country AND p.city = f.city
     CROSS JOIN LATERAL (
         SELECT anchor - interval '549 days'
                - make_interval(secs => floor(86400 * 900 * saleshub.sample_draw(
                      seed || ' since ' || f.name))) AS at) s
     WHERE f.firm > known
-    ORDER BY 14, 1;
+    ORDER BY 16, 1;
     ANALYZE crm.company;
 END
 $$;

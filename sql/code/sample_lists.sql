@@ -94,6 +94,27 @@ END;
 COMMENT ON FUNCTION saleshub.sample_countries() IS
     'Where sample leads come from: names, cities, legal forms; # in phone is a digit';
 
+CREATE FUNCTION saleshub.sample_places(
+    OUT country text, OUT city text, OUT state text, OUT postal text)
+RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT * FROM (VALUES
+    ('DE', 'Berlin', 'Berlin', '10###'), ('DE', 'Hamburg', 'Hamburg', '20###'),
+    ('DE', 'München', 'Bayern', '80###'), ('DE', 'Köln', 'Nordrhein-Westfalen', '50###'),
+    ('DE', 'Leipzig', 'Sachsen', '04###'), ('DE', 'Stuttgart', 'Baden-Württemberg', '70###'),
+    ('DE', 'Bremen', 'Bremen', '28###'), ('DE', 'Nürnberg', 'Bayern', '90###'),
+    ('FR', 'Paris', 'Île-de-France', '750##'), ('FR', 'Lyon', 'Auvergne-Rhône-Alpes', '690##'),
+    ('FR', 'Lille', 'Hauts-de-France', '590##'),
+    ('US', 'Austin', 'Texas', '787##'), ('US', 'Boston', 'Massachusetts', '021##'),
+    ('US', 'Chicago', 'Illinois', '606##'), ('US', 'Denver', 'Colorado', '802##'),
+    ('US', 'Portland', 'Oregon', '972##'), ('US', 'Atlanta', 'Georgia', '303##'),
+    ('US', 'Columbus', 'Ohio', '432##'), ('US', 'San Diego', 'California', '921##')
+    ) AS p (country, city, state, postal);
+END;
+COMMENT ON FUNCTION saleshub.sample_places() IS
+    'States and postal codes of some cities; # in a code is a digit';
+
 CREATE FUNCTION saleshub.sample_industries(
     OUT industry text, OUT weight int, OUT employees int, OUT revenue_each int, OUT appeal float8,
     OUT nouns text[])

@@ -101,9 +101,9 @@ BEGIN
     LOOP
         PERFORM saleshub.sla_tell(org, timer, 'lead.sla_due_soon');
     END LOOP;
-    -- Pools first, as inserts lock them; then leads, without waiting for one.
-    PERFORM FROM crm.routing_pool AS p WHERE p.org_id = sla_org_run.org
-      ORDER BY p.routing_pool_id FOR NO KEY UPDATE;
+    IF NOT saleshub.routing_lock(org) THEN
+        RETURN 0;
+    END IF;
     FOREACH timer IN ARRAY ARRAY(
         SELECT t.sla_timer_id
           FROM crm.sla_timer AS t
@@ -137,7 +137,9 @@ BEGIN
              OR EXISTS (SELECT FROM crm.sla_timer AS t
                          WHERE t.org_id = o.org_id AND t.state = 'running' AND t.notified_at IS NULL
                            AND t.notify_at <= now()))
+         ORDER BY random()
     LOOP
+        EXIT WHEN clock_timestamp() > now() + interval '1 second';
         BEGIN
             PERFORM set_config('saleshub.org_id', org::text, true);
             done := done + saleshub.sla_org_run(org, batch);

@@ -32,7 +32,7 @@ DECLARE
         'rows_remove', 'bin_empty', 'history_drop', 'retain', 'converted_unlock',
         'routing_members', 'routing_territories', 'routing_sticky', 'routing_points', 'routing_load',
         'routing_last', 'routing_pool_outlook', 'routing_state_see', 'routing_woken', 'routing_try',
-        'routing_queue_run', 'routing_orgs', 'routing_run', 'lead_route_again', 'assigned_by_hand',
+        'routing_queue_run', 'routing_orgs', 'routing_lock', 'routing_run', 'lead_route_again', 'assigned_by_hand',
         'sla_start', 'sla_stop', 'sla_count_on', 'sla_used', 'sla_follow', 'sla_respond', 'sla_tell', 'sla_owners',
         'sla_to_managers', 'sla_breach', 'sla_org_run', 'sla_run',
         'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',
