@@ -7,6 +7,7 @@ import { failed, fill, h, icon, title, toast } from './dom.js';
 import { leads } from './leads.js';
 import * as live from './live.js';
 import { forget } from './people.js';
+import { showReminders } from './reminders.js';
 import { signInPage } from './signin.js';
 
 const pages = {
@@ -136,4 +137,5 @@ document.querySelector('.skip').addEventListener('click', (event) => {
 	main?.focus();
 });
 addEventListener('hashchange', show);
+showReminders();
 show();

@@ -91,7 +91,7 @@ async function connect(outer) {
 	let quiet = setTimeout(abort, QUIET_MS);
 	try {
 		const response = await stream(
-			'/v1/stream?ch=feed',
+			'/v1/stream?ch=feed&ch=user:me',
 			position ? { 'Last-Event-ID': position } : {},
 			inner.signal,
 		);

@@ -305,6 +305,24 @@ test('a file is put on a lead, handed out again, and seen in the other tab', asy
 	await beside.context().close();
 });
 
+test('a reminder comes up when it is due, and can be put off', async () =>
+{
+	const page = await tab();
+	await signIn(page);
+	const { id } = (await s.api('GET', '/v1/me')).body;
+	const subject = `Ring back ${Date.now()}`;
+	const task = (await s.api('POST', '/v1/activities', { type: 'task', subject, owner_id: id,
+		reminders: [{ at: new Date(Date.now() + 500).toISOString() }] })).body;
+	const told = page.locator('.toast', { hasText: `Reminder: ${subject}` });
+	await told.waitFor();
+	assert.equal(await told.count(), 1);
+	await told.getByRole('button', { name: 'In 10 minutes' }).click();
+	await page.getByText('You will be reminded in 10 minutes.').waitFor();
+	const mine = (await s.api('GET', '/v1/reminders?state=scheduled')).body.data.find((r) => r.activity_id === task.id);
+	assert.equal(mine.snoozed, true);
+	await page.context().close();
+});
+
 test('deleting can be undone', async () =>
 {
 	const name = `Erased ${Date.now()}`;
