@@ -54,6 +54,10 @@ hash=$(printf '%s' "$password" | "${GATEWAY_PROGRAM:-$here/../build/saleshub-gat
 "${sql[@]}" -v mail="$mail" -v hash="$hash" >/dev/null <<-'SQL'
 	SELECT crm.org_create('Import Bench', 'Bench', :'mail', 'EUR', 'UTC', 'DE');
 	SELECT saleshub.set_password(:'mail', :'hash');
+	-- five among whom the leads are shared out
+	INSERT INTO crm.member (org_id, name, email, role)
+	SELECT m.org_id, 'Rep ' || n, n || '-' || m.email, 'rep'
+	FROM crm.member m, generate_series(1, 5) n WHERE m.email = :'mail';
 SQL
 token=$(curl -fsS -H 'Content-Type: application/json' "$url/v1/auth/sign-in" \
 	-d "{\"email\":\"$mail\",\"password\":\"$password\"}" | jq -r .access_token)
