@@ -293,20 +293,38 @@ record_relations(List *oids)
 }
 
 /*
- * Does the capture trigger note the changes of this relation, organisation by organisation? And
- * the machinery's own tables are touched by the code that writes them: moving a rollup delta
- * into its base, say, changes no answer.
+ * Tables of the machinery whose changes change no cached answer by themselves: what is in them
+ * follows from records whose changes count, or is touched by the code that writes it (moving a
+ * rollup delta into its base, say, changes nothing). All other tables count as soon as they exist.
  */
+static const char *const silent[] = {
+	"credential",	  "custom_value",	 "event_log",	 "event_state",	  "idempotency",
+	"import_batch",	  "live_connection", "login",		 "login_failure", "match_key",
+	"outbox",		  "rollup",			 "rollup_delta", "route",		  "routing_wake",
+	"schema_version", "session",		 "upload_part",
+};
+
+static bool
+is_silent(Relation rel)
+{
+	if (RelationGetNamespace(rel) != get_namespace_oid("saleshub", true))
+		return false;
+	for (size_t i = 0; i < lengthof(silent); i++)
+		if (strcmp(RelationGetRelationName(rel), silent[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Does the capture trigger note the changes of this relation, organisation by organisation? */
 static bool
 touched_elsewhere(Oid relid)
 {
 	Relation rel = RelationIdGetRelation(relid);
-	bool found = false;
+	bool found;
 
 	if (!RelationIsValid(rel))
 		return false;
-	if (RelationGetNamespace(rel) == get_namespace_oid("saleshub", true))
-		found = true;
+	found = is_silent(rel);
 	for (int i = 0; !found && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 		found = strncmp(rel->trigdesc->triggers[i].tgname, "saleshub_capture_", 17) == 0 &&
 				rel->trigdesc->triggers[i].tgenabled == TRIGGER_FIRES_ON_ORIGIN &&
