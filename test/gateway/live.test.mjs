@@ -484,7 +484,11 @@ test('a reader that stalls loses nothing and costs no memory', async () =>
 		// far more than what fits into the buffers on the way
 		const pages = await counter('saleshub_live_pages_total');
 		for (let n = 0; n < 100; n++)
-			await s.sql("UPDATE crm.lead SET title = $1 WHERE status <> 'converted'", [`big ${n}`]);
+			await s.sql(
+				`UPDATE crm.lead SET title = $1 WHERE org_id = $2 AND lead_id IN (
+					SELECT lead_id FROM crm.lead WHERE org_id = $2 AND status <> 'converted' AND deleted_at IS NULL
+					ORDER BY lead_id LIMIT 250)`,
+				[`big ${n}`, s.admin.member.org_id]);
 		await waitFor(async () => !(await s.sql('SELECT FROM saleshub.outbox LIMIT 1')).length,
 			{ what: 'an empty outbox' });
 		const gseqs = (await s.sql("SELECT gseq FROM saleshub.event_log WHERE org_id = $2 AND entity = 'lead' AND gseq > $1 ORDER BY gseq",
