@@ -40,12 +40,11 @@ on_relation_change(Datum arg, Oid relid)
 static void
 make_table(void)
 {
-	HASHCTL control = { 0 };
-
-	control.keysize = sizeof(struct columns_key);
-	control.entrysize = sizeof(struct columns);
-	control.hcxt = TopMemoryContext;
-	known = hash_create("saleshub columns", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	known = sh_table("saleshub columns",
+					 sizeof(struct columns_key),
+					 sizeof(struct columns),
+					 32,
+					 TopMemoryContext);
 	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
 }
 

@@ -232,18 +232,6 @@ field_relation(void)
 }
 
 static void
-make_cache(void)
-{
-	HASHCTL control = { 0 };
-
-	control.keysize = sizeof(pg_uuid_t);
-	control.entrysize = sizeof(struct cached_fields);
-	control.hcxt = TopMemoryContext;
-	cache = hash_create(
-		"saleshub custom", CACHED_ORGS, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-static void
 forget_entry(struct cached_fields *entry)
 {
 	MemoryContext context = entry->fields->context;
@@ -273,7 +261,11 @@ sh_custom_fields(const pg_uuid_t *org)
 	bool keep;
 
 	if (!cache)
-		make_cache();
+		cache = sh_table("saleshub custom",
+						 sizeof(pg_uuid_t),
+						 sizeof(struct cached_fields),
+						 CACHED_ORGS,
+						 TopMemoryContext);
 	entry = hash_search(cache, org, HASH_FIND, NULL);
 	if (entry && sh_slot_fresh(&entry->stamp, relid, org))
 		return entry->fields;

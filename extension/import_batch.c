@@ -170,13 +170,8 @@ sh_import_open(PG_FUNCTION_ARGS)
 static HTAB *
 new_keys(void)
 {
-	HASHCTL control = { 0 };
-
-	control.keysize = sizeof(uint64);
-	control.entrysize = sizeof(uint64);
-	control.hcxt = CurrentMemoryContext;
-	return hash_create(
-		"saleshub import keys", 2048, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return sh_table(
+		"saleshub import keys", sizeof(uint64), sizeof(uint64), 2048, CurrentMemoryContext);
 }
 
 /* Whether a row of this batch has the same key; two rows of one key never share a batch. */

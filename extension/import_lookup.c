@@ -150,7 +150,6 @@ see(const char *entity, ArrayType *ids, const pg_uuid_t *org, MemoryContext memo
 {
 	Oid types[2] = { UUIDARRAYOID, UUIDOID };
 	Datum values[2] = { PointerGetDatum(ids), UUIDPGetDatum(org) };
-	HASHCTL control = { 0 };
 	HTAB *seen;
 	const char *news = strcmp(entity, "member") == 0 ?
 						   " AND t.email NOT LIKE 'removed-%@removed.invalid'" :
@@ -163,11 +162,7 @@ see(const char *entity, ArrayType *ids, const pg_uuid_t *org, MemoryContext memo
 						 entity,
 						 strcmp(entity, "team") == 0 ? "" : news);
 
-	control.keysize = sizeof(pg_uuid_t);
-	control.entrysize = sizeof(struct found);
-	control.hcxt = memory;
-	seen =
-		hash_create("saleshub records seen", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	seen = sh_table("saleshub records seen", sizeof(pg_uuid_t), sizeof(struct found), 1024, memory);
 	if (SPI_execute_with_args(sql, 2, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look at records");
 	for (uint64 i = 0; i < SPI_processed; i++)

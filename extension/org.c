@@ -71,17 +71,6 @@ relation(Oid *known, const char *name)
 	return *known;
 }
 
-static HTAB *
-make_table(const char *name, Size key, Size entry, long size)
-{
-	HASHCTL control = { 0 };
-
-	control.keysize = key;
-	control.entrysize = entry;
-	control.hcxt = TopMemoryContext;
-	return hash_create(name, size, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
 static void
 forget_all(HTAB *table)
 {
@@ -135,8 +124,11 @@ sh_org(const pg_uuid_t *org, struct sh_org *out)
 	bool keep;
 
 	if (!orgs)
-		orgs = make_table(
-			"saleshub organisations", sizeof(pg_uuid_t), sizeof(struct cached_org), CACHED_ORGS);
+		orgs = sh_table("saleshub organisations",
+						sizeof(pg_uuid_t),
+						sizeof(struct cached_org),
+						CACHED_ORGS,
+						TopMemoryContext);
 	entry = hash_search(orgs, org, HASH_FIND, NULL);
 	if (entry && sh_slot_fresh(&entry->stamp, relation(&org_relid, "org"), org))
 	{
@@ -207,8 +199,11 @@ sh_org_has_member(const pg_uuid_t *org, const pg_uuid_t *member)
 	if (!sh_context_org(&own) || memcmp(&own, org, sizeof(own)) != 0 || !sh_slot_stamp(&stamp))
 		return find_member(&key);
 	if (!members)
-		members = make_table(
-			"saleshub members", sizeof(key), sizeof(struct cached_member), CACHED_MEMBERS);
+		members = sh_table("saleshub members",
+						   sizeof(key),
+						   sizeof(struct cached_member),
+						   CACHED_MEMBERS,
+						   TopMemoryContext);
 	entry = hash_search(members, &key, HASH_FIND, NULL);
 	if (entry && sh_slot_fresh(&entry->stamp, relation(&member_relid, "member"), org))
 		return true;

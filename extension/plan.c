@@ -35,17 +35,6 @@ struct run_plan
 static HTAB *literals = NULL;
 static HTAB *runs = NULL;
 
-static HTAB *
-make_table(const char *name, Size key, Size entry, long size)
-{
-	HASHCTL control = { 0 };
-
-	control.keysize = key;
-	control.entrysize = entry;
-	control.hcxt = TopMemoryContext;
-	return hash_create(name, size, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
 static SPIPlanPtr
 prepare_kept(const char *sql, int nargs, const Oid *types)
 {
@@ -65,7 +54,8 @@ sh_plan(const char *sql, int nargs, const Oid *types)
 	SPIPlanPtr plan;
 
 	if (!literals)
-		literals = make_table("saleshub plans", sizeof(const char *), sizeof(*entry), 32);
+		literals =
+			sh_table("saleshub plans", sizeof(const char *), sizeof(*entry), 32, TopMemoryContext);
 	entry = hash_search(literals, &sql, HASH_FIND, NULL);
 	if (entry)
 		return entry->plan;
@@ -121,7 +111,8 @@ find_run(const char *sql, Size len)
 	SPIPlanPtr plan;
 
 	if (!runs)
-		runs = make_table("saleshub dynamic plans", sizeof(uint64), sizeof(*entry), RUN_PLANS);
+		runs = sh_table(
+			"saleshub dynamic plans", sizeof(uint64), sizeof(*entry), RUN_PLANS, TopMemoryContext);
 	entry = hash_search(runs, &hash, HASH_FIND, NULL);
 	if (entry && strcmp(entry->sql, sql) == 0)
 		return entry;

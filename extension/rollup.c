@@ -406,12 +406,11 @@ write_deltas(struct rollup *r)
 static HTAB *
 make_groups(void)
 {
-	HASHCTL control = { 0 };
-
-	control.keysize = sizeof(struct group_key);
-	control.entrysize = sizeof(struct group);
-	control.hcxt = CurrentMemoryContext;
-	return hash_create("saleshub rollup", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return sh_table("saleshub rollup",
+					sizeof(struct group_key),
+					sizeof(struct group),
+					64,
+					CurrentMemoryContext);
 }
 
 /*

@@ -292,13 +292,9 @@ struct place
 static HTAB *
 places_of(const struct route_entry *entries, int count)
 {
-	HASHCTL control = { 0 };
-	HTAB *places;
+	HTAB *places = sh_table(
+		"routed leads", sizeof(pg_uuid_t), sizeof(struct place), count, CurrentMemoryContext);
 
-	control.keysize = sizeof(pg_uuid_t);
-	control.entrysize = sizeof(struct place);
-	control.hcxt = CurrentMemoryContext;
-	places = hash_create("routed leads", count, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	for (int i = 0; i < count; i++)
 		((struct place *) hash_search(places, &entries[i].lead, HASH_ENTER, NULL))->index = i;
 	return places;

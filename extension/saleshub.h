@@ -3,6 +3,7 @@
 
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "utils/hsearch.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
@@ -47,6 +48,9 @@ extern void sh_context_init(void);
  */
 extern void sh_owner_enter(struct sh_identity *save);
 extern void sh_owner_leave(const struct sh_identity *save);
+
+/* table.c: a hash table in a memory context, which frees it; keys are compared byte by byte */
+extern HTAB *sh_table(const char *name, Size key, Size entry, long size, MemoryContext context);
 
 /* plan.c: statements prepared once per backend */
 

@@ -233,18 +233,6 @@ read_rules(const pg_uuid_t *org, MemoryContext parent)
 }
 
 static void
-make_cache(void)
-{
-	HASHCTL control = { 0 };
-
-	control.keysize = sizeof(pg_uuid_t);
-	control.entrysize = sizeof(struct cached_rules);
-	control.hcxt = TopMemoryContext;
-	cache =
-		hash_create("saleshub rules", CACHED_ORGS, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-static void
 forget_entry(struct cached_rules *entry)
 {
 	struct score_rules *rules = entry->rules;
@@ -280,7 +268,11 @@ rules_of(const pg_uuid_t *org)
 	if (pinned.rules && memcmp(&pinned.org, org, UUID_LEN) == 0)
 		return pinned.rules;
 	if (!cache)
-		make_cache();
+		cache = sh_table("saleshub rules",
+						 sizeof(pg_uuid_t),
+						 sizeof(struct cached_rules),
+						 CACHED_ORGS,
+						 TopMemoryContext);
 	entry = hash_search(cache, org, HASH_FIND, NULL);
 	if (entry && sh_slot_fresh(&entry->stamp, rule_relation(), org))
 		return entry->rules;
