@@ -47,44 +47,10 @@ static const char *const type_names[CUSTOM_TYPE_COUNT] = {
 
 /* --- one field --- */
 
-static JsonbValue *
-member_of(JsonbContainer *object, const char *key)
-{
-	JsonbValue *value = getKeyJsonValueFromContainer(object, key, strlen(key), NULL);
-
-	return value && value->type != jbvNull ? value : NULL;
-}
-
-static char *
-text_of(JsonbContainer *object, const char *key)
-{
-	JsonbValue *value = member_of(object, key);
-
-	return value && value->type == jbvString ?
-			   pnstrdup(value->val.string.val, value->val.string.len) :
-			   NULL;
-}
-
-static bool
-bool_of(JsonbContainer *object, const char *key, bool otherwise)
-{
-	JsonbValue *value = member_of(object, key);
-
-	return value && value->type == jbvBool ? value->val.boolean : otherwise;
-}
-
-static Numeric
-number_of(JsonbContainer *object, const char *key)
-{
-	JsonbValue *value = member_of(object, key);
-
-	return value && value->type == jbvNumeric ? value->val.numeric : NULL;
-}
-
 static int
 length_of(JsonbContainer *object)
 {
-	Numeric number = number_of(object, "max_length");
+	Numeric number = sh_json_numeric(object, "max_length");
 
 	return number ? DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(number))) :
 					PG_INT32_MAX;
@@ -93,7 +59,7 @@ length_of(JsonbContainer *object)
 static enum custom_type
 type_of(JsonbContainer *row)
 {
-	char *name = text_of(row, "type");
+	char *name = sh_json_text(row, "type");
 
 	for (int i = 0; name && i < CUSTOM_TYPE_COUNT; i++)
 		if (strcmp(type_names[i], name) == 0)
@@ -106,7 +72,7 @@ type_of(JsonbContainer *row)
 static void
 read_options(JsonbContainer *row, struct custom_field *out)
 {
-	JsonbValue *options = member_of(row, "options");
+	JsonbValue *options = sh_json_member(row, "options");
 	JsonbContainer *array;
 
 	if (!options || options->type != jbvBinary || !JsonContainerIsArray(options->val.binary.data))
@@ -120,35 +86,36 @@ read_options(JsonbContainer *row, struct custom_field *out)
 
 		if (option->type != jbvBinary || !JsonContainerIsObject(option->val.binary.data))
 			continue;
-		key = text_of(option->val.binary.data, "key");
+		key = sh_json_text(option->val.binary.data, "key");
 		if (!key)
 			continue;
 		out->options[out->option_count].key = key;
-		out->options[out->option_count++].active = bool_of(option->val.binary.data, "active", true);
+		out->options[out->option_count++].active =
+			sh_json_truth(option->val.binary.data, "active", true);
 	}
 }
 
 void
 sh_custom_read(JsonbContainer *row, struct custom_field *out)
 {
-	char *id = text_of(row, "custom_field_id");
-	JsonbValue *initial = member_of(row, "default_value");
+	char *id = sh_json_text(row, "custom_field_id");
+	JsonbValue *initial = sh_json_member(row, "default_value");
 
 	memset(out, 0, sizeof(*out));
 	if (id)
 		out->id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(id)));
-	out->entity = text_of(row, "entity");
-	out->key = text_of(row, "key");
-	out->label = text_of(row, "label");
+	out->entity = sh_json_text(row, "entity");
+	out->key = sh_json_text(row, "key");
+	out->label = sh_json_text(row, "label");
 	out->type = type_of(row);
-	out->target = text_of(row, "target");
+	out->target = sh_json_text(row, "target");
 	read_options(row, out);
-	out->required = bool_of(row, "required", false);
-	out->is_unique = bool_of(row, "is_unique", false);
-	out->indexed = bool_of(row, "indexed", false);
-	out->active = bool_of(row, "active", true);
-	out->minimum = number_of(row, "minimum");
-	out->maximum = number_of(row, "maximum");
+	out->required = sh_json_truth(row, "required", false);
+	out->is_unique = sh_json_truth(row, "is_unique", false);
+	out->indexed = sh_json_truth(row, "indexed", false);
+	out->active = sh_json_truth(row, "active", true);
+	out->minimum = sh_json_numeric(row, "minimum");
+	out->maximum = sh_json_numeric(row, "maximum");
 	out->max_length = length_of(row);
 	if (initial)
 		out->initial = JsonbValueToJsonb(initial);

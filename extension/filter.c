@@ -53,39 +53,6 @@ static void write_node(struct writer *w, const struct predicate *node, bool nega
 
 /* --- the catalogue --- */
 
-static JsonbValue *
-member_of(JsonbContainer *object, const char *key)
-{
-	return getKeyJsonValueFromContainer(object, key, strlen(key), NULL);
-}
-
-/* A member that is text, NULL when it is not. */
-static char *
-text_of(JsonbContainer *object, const char *key)
-{
-	JsonbValue *value = member_of(object, key);
-
-	return value && value->type == jbvString ?
-			   pnstrdup(value->val.string.val, value->val.string.len) :
-			   NULL;
-}
-
-static bool
-is_set(JsonbContainer *object, const char *key)
-{
-	JsonbValue *value = member_of(object, key);
-
-	return value && value->type == jbvBool && value->val.boolean;
-}
-
-static JsonbContainer *
-container_of(JsonbContainer *object, const char *key)
-{
-	JsonbValue *value = object ? member_of(object, key) : NULL;
-
-	return value && value->type == jbvBinary ? value->val.binary.data : NULL;
-}
-
 static bool
 find_field(const struct predicate_catalogue *self, const char *name, int len,
 		   struct predicate_subject *out)
@@ -97,21 +64,21 @@ find_field(const struct predicate_catalogue *self, const char *name, int len,
 	if (!field || field->type != jbvBinary || !JsonContainerIsObject(field->val.binary.data))
 		return false;
 	out->meta = field->val.binary.data;
-	kind = text_of(out->meta, "type");
-	if (!kind || !text_of(out->meta, "sql"))
+	kind = sh_json_text(out->meta, "type");
+	if (!kind || !sh_json_text(out->meta, "sql"))
 		return false;
-	schema = container_of(out->meta, "schema");
+	schema = sh_json_container(out->meta, "schema");
 	for (size_t i = 0; i < lengthof(kinds); i++)
 		if (strcmp(kinds[i].name, kind) == 0)
 		{
 			out->name = pnstrdup(name, len);
 			out->type = kinds[i].type;
-			out->linked = text_of(out->meta, "exists") != NULL;
+			out->linked = sh_json_text(out->meta, "exists") != NULL;
 			if (out->type == TYPE_ENUM && schema && JsonContainerIsObject(schema))
-				out->allowed = container_of(schema, "enum");
+				out->allowed = sh_json_container(schema, "enum");
 			if (out->allowed && !JsonContainerIsArray(out->allowed))
 				out->allowed = NULL;
-			if (out->type == TYPE_TEXT && is_set(out->meta, "email"))
+			if (out->type == TYPE_TEXT && sh_json_truth(out->meta, "email", false))
 				out->type = TYPE_EMAIL;
 			return true;
 		}
@@ -221,9 +188,9 @@ all_values(const struct predicate *node, int place)
 static char *
 column_of(const struct predicate_subject *subject)
 {
-	char *column = text_of(subject->meta, "sql");
+	char *column = sh_json_text(subject->meta, "sql");
 
-	return is_text(subject) && !is_set(subject->meta, "folded") ?
+	return is_text(subject) && !sh_json_truth(subject->meta, "folded", false) ?
 			   psprintf("saleshub.folded(%s)", column) :
 			   column;
 }
@@ -231,7 +198,7 @@ column_of(const struct predicate_subject *subject)
 static void
 write_empty(struct writer *w, const struct predicate_subject *subject, bool negated)
 {
-	const char *column = text_of(subject->meta, "sql");
+	const char *column = sh_json_text(subject->meta, "sql");
 
 	if (is_text(subject))
 		appendStringInfo(&w->sql, "coalesce(%s, '') %s ''", column, negated ? "<>" : "=");
@@ -246,7 +213,7 @@ write_empty(struct writer *w, const struct predicate_subject *subject, bool nega
 static void
 write_linked(struct writer *w, const struct predicate *node, bool negated)
 {
-	const char *exists = text_of(node->subject.meta, "exists");
+	const char *exists = sh_json_text(node->subject.meta, "exists");
 	const char *gap = strstr(exists, "%s");
 	char *ids = all_values(node, push_constants(w, node));
 
@@ -302,7 +269,7 @@ write_index(struct writer *w, const struct predicate *node, int place)
 	static const char *const signs[OP_LEAF_COUNT] = {
 		[OP_LT] = "<=", [OP_LE] = "<=", [OP_GT] = ">=", [OP_GE] = ">=", [OP_CONTAINS] = "="
 	};
-	const char *index = text_of(node->subject.meta, "index");
+	const char *index = sh_json_text(node->subject.meta, "index");
 	const char *gap = index ? strstr(index, "%s") : NULL;
 	bool many = node->count > 1;
 	char *value;
@@ -326,7 +293,7 @@ uses_index(const struct predicate *node, bool negated)
 {
 	return !negated && node->op != OP_STARTS_WITH && node->op != OP_MATCHES_DOMAIN &&
 		   (node->op != OP_CONTAINS || node->subject.type == TYPE_TAGS) &&
-		   text_of(node->subject.meta, "index") != NULL;
+		   sh_json_text(node->subject.meta, "index") != NULL;
 }
 
 static void

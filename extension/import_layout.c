@@ -9,51 +9,6 @@
 #include "import.h"
 #include "saleshub.h"
 
-static JsonbValue *
-member_of(JsonbContainer *object, const char *name)
-{
-	JsonbValue *value = getKeyJsonValueFromContainer(object, name, (int) strlen(name), NULL);
-
-	return value && value->type != jbvNull ? value : NULL;
-}
-
-static char *
-text_of(JsonbContainer *object, const char *name)
-{
-	JsonbValue *value = member_of(object, name);
-
-	return value && value->type == jbvString ?
-			   pnstrdup(value->val.string.val, value->val.string.len) :
-			   NULL;
-}
-
-static int
-number_of(JsonbContainer *object, const char *name, int otherwise)
-{
-	JsonbValue *value = member_of(object, name);
-
-	return value && value->type == jbvNumeric ?
-			   DatumGetInt32(
-				   DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric))) :
-			   otherwise;
-}
-
-static bool
-truth_of(JsonbContainer *object, const char *name)
-{
-	JsonbValue *value = member_of(object, name);
-
-	return value && value->type == jbvBool && value->val.boolean;
-}
-
-static JsonbContainer *
-container_of(JsonbContainer *object, const char *name)
-{
-	JsonbValue *value = member_of(object, name);
-
-	return value && value->type == jbvBinary ? value->val.binary.data : NULL;
-}
-
 static enum import_kind
 kind_named(const char *name)
 {
@@ -77,21 +32,21 @@ first_letter(const char *text)
 static void
 read_target(JsonbContainer *from, struct import_target *target)
 {
-	target->column = text_of(from, "column");
-	target->field = text_of(from, "field");
-	target->at = number_of(from, "at", -1);
-	target->kind = kind_named(text_of(from, "kind"));
-	target->out = number_of(from, "out", 0);
-	target->out2 = number_of(from, "out2", -1);
-	target->member = text_of(from, "member");
-	target->most = number_of(from, "max", 0);
-	target->decimal = first_letter(text_of(from, "decimal"));
-	target->order = first_letter(text_of(from, "order"));
-	target->fallback = text_of(from, "default");
-	target->required = truth_of(from, "required");
-	target->warn = truth_of(from, "warn");
-	target->map = container_of(from, "map");
-	target->list = container_of(from, "list");
+	target->column = sh_json_text(from, "column");
+	target->field = sh_json_text(from, "field");
+	target->at = sh_json_int(from, "at", -1);
+	target->kind = kind_named(sh_json_text(from, "kind"));
+	target->out = sh_json_int(from, "out", 0);
+	target->out2 = sh_json_int(from, "out2", -1);
+	target->member = sh_json_text(from, "member");
+	target->most = sh_json_int(from, "max", 0);
+	target->decimal = first_letter(sh_json_text(from, "decimal"));
+	target->order = first_letter(sh_json_text(from, "order"));
+	target->fallback = sh_json_text(from, "default");
+	target->required = sh_json_truth(from, "required", false);
+	target->warn = sh_json_truth(from, "warn", false);
+	target->map = sh_json_container(from, "map");
+	target->list = sh_json_container(from, "list");
 }
 
 static void
@@ -116,7 +71,7 @@ read_targets(struct import_layout *layout, JsonbContainer *list)
 static int64 *
 numbers_of(JsonbContainer *object, const char *name, int *count)
 {
-	JsonbContainer *list = container_of(object, name);
+	JsonbContainer *list = sh_json_container(object, name);
 	int64 *number;
 
 	*count = list ? JsonContainerSize(list) : 0;
@@ -160,20 +115,20 @@ sh_import_layout(Jsonb *document)
 
 	if (!JB_ROOT_IS_OBJECT(document))
 		elog(ERROR, "a layout must be an object");
-	read_encoding(layout, text_of(root, "encoding"));
-	layout->delimiter = first_letter(text_of(root, "delimiter"));
-	layout->quote = first_letter(text_of(root, "quote"));
-	layout->zone = text_of(root, "zone");
-	layout->header = truth_of(root, "header");
-	layout->limit = number_of(root, "limit", 262144);
-	layout->outs = number_of(root, "outs", 0);
-	layout->width = number_of(root, "width", 0);
-	layout->parts = Max(number_of(root, "parts", 1), 1);
-	layout->part = number_of(root, "part", 0);
-	layout->line_column = number_of(root, "line_column", -1);
-	if (container_of(root, "lines"))
+	read_encoding(layout, sh_json_text(root, "encoding"));
+	layout->delimiter = first_letter(sh_json_text(root, "delimiter"));
+	layout->quote = first_letter(sh_json_text(root, "quote"));
+	layout->zone = sh_json_text(root, "zone");
+	layout->header = sh_json_truth(root, "header", false);
+	layout->limit = sh_json_int(root, "limit", 262144);
+	layout->outs = sh_json_int(root, "outs", 0);
+	layout->width = sh_json_int(root, "width", 0);
+	layout->parts = Max(sh_json_int(root, "parts", 1), 1);
+	layout->part = sh_json_int(root, "part", 0);
+	layout->line_column = sh_json_int(root, "line_column", -1);
+	if (sh_json_container(root, "lines"))
 		layout->line = numbers_of(root, "lines", &layout->lines);
-	read_targets(layout, container_of(root, "targets"));
-	layout->key_targets = number_of(root, "key_targets", 0);
+	read_targets(layout, sh_json_container(root, "targets"));
+	layout->key_targets = sh_json_int(root, "key_targets", 0);
 	return layout;
 }

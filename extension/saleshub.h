@@ -110,6 +110,16 @@ extern void sh_json_uuid(JsonbParseState **state, const char *key, const pg_uuid
 /* json_value.c: a value of this type, as to_jsonb() has it, but times in UTC */
 extern void sh_json_element(JsonbParseState **state, Oid type, Datum value, bool isnull);
 
+/* json_read.c: members of a JSON object; NULL or otherwise when absent, null or of another type */
+extern JsonbValue *sh_json_member(JsonbContainer *object, const char *key);
+extern char *sh_json_text(JsonbContainer *object, const char *key);
+extern bool sh_json_truth(JsonbContainer *object, const char *key, bool otherwise);
+extern Numeric sh_json_numeric(JsonbContainer *object, const char *key);
+/* 22003 when it does not fit. */
+extern int sh_json_int(JsonbContainer *object, const char *key, int otherwise);
+/* Of an object or array; object may be NULL. */
+extern JsonbContainer *sh_json_container(JsonbContainer *object, const char *key);
+
 /* uuid.c */
 extern void sh_uuid_v7(pg_uuid_t *out);
 
