@@ -203,10 +203,7 @@ BEGIN
         PERFORM saleshub.route(
             format('GET /v1/%s/{id}/attachments', plural),
             format('crm.%s_attachments(uuid, integer, text)', noun), 'The files on a ' || noun,
-            plural, cache => 'strict', args => '{
-                "limit": {"minimum": 1, "maximum": 200,
-                          "description": "Rows per page, 50 unless given"},
-                "cursor": {"description": "The next_cursor of the page before"}}');
+            plural, cache => 'strict', args => saleshub.page_args());
         PERFORM saleshub.route(
             format('POST /v1/%s/{id}/attachments', plural),
             format('crm.%s_attach(uuid, uuid, text)', noun), 'Put a file on a ' || noun,

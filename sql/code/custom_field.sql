@@ -531,9 +531,7 @@ CREATE FUNCTION saleshub.routes_custom_field() RETURNS void
 AS $$
 DECLARE
     meta jsonb := saleshub.custom_field_meta();
-    page jsonb := '{
-        "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 50 unless given"},
-        "cursor": {"description": "The next_cursor of the page before"}}';
+    page jsonb := saleshub.page_args();
 BEGIN
     PERFORM saleshub.route(
         'GET /v1/custom-fields', 'crm.custom_field_list(integer, text, text, text, jsonb, boolean)',

@@ -526,10 +526,9 @@ BEGIN
                 'fields', saleshub.export_filters())));
     PERFORM saleshub.route(
         'GET /v1/exports/log', 'crm.export_log_list(integer, text, uuid)',
-        'Exports that were taken, and by whom', 'exports', cache => 'strict', args => '{
-            "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 50 unless given"},
-            "cursor": {"description": "The next_cursor of the page before"},
-            "member_id": {"description": "Only those of this member"}}');
+        'Exports that were taken, and by whom', 'exports', cache => 'strict',
+        args => saleshub.page_args()
+            || '{"member_id": {"description": "Only those of this member"}}');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_export() IS 'Registers the routes of exports.';

@@ -3,9 +3,7 @@ CREATE FUNCTION saleshub.routes_import() RETURNS void
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    page jsonb := '{
-        "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 50 unless given"},
-        "cursor": {"description": "The next_cursor of the page before"}}';
+    page jsonb := saleshub.page_args();
     file jsonb := jsonb_build_object('upload', jsonb_build_object(
         'types', '["text/csv", "text/plain", "text/tab-separated-values", "application/csv",
                    "application/vnd.ms-excel", "application/octet-stream"]'::jsonb, 'max', 1073741824));

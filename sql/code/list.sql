@@ -227,6 +227,14 @@ $$;
 COMMENT ON FUNCTION saleshub.list_limit(integer) IS
     'The length of a page: 1 to 200, 50 unless given.';
 
+CREATE FUNCTION saleshub.page_args() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '{
+        "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 50 unless given"},
+        "cursor": {"description": "The next_cursor of the page before"}}'::jsonb;
+COMMENT ON FUNCTION saleshub.page_args() IS
+    'What the parameters of a page may hold, for the args of its route.';
+
 CREATE FUNCTION saleshub.record_list(
     meta jsonb, limit_ integer, cursor_ text, sort text, fields text, include text, filters jsonb,
     count_ boolean, as_of timestamptz DEFAULT NULL,

@@ -9,9 +9,7 @@ DECLARE
     plural text := meta ->> 'plural';
     base text := '/v1/' || plural;
     a text := CASE WHEN noun ~ '^[aeiou]' THEN 'an ' ELSE 'a ' END || noun;
-    page jsonb := '{
-        "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 50 unless given"},
-        "cursor": {"description": "The next_cursor of the page before"}}';
+    page jsonb := saleshub.page_args();
     sorts text := 'Up to three of '
         || (SELECT string_agg(k, ', ') FROM jsonb_object_keys(meta -> 'sort') k)
         || ' or custom.<key>; - before a name turns the order around. -created_at unless given';

@@ -339,10 +339,8 @@ AS $$
 BEGIN
     PERFORM saleshub.route(
         'GET /v1/reminders', 'crm.reminder_list(text, integer, text)', 'List one''s own reminders',
-        'activities', args => '{
-            "state": {"description": "A comma list of scheduled, fired, dismissed, cancelled"},
-            "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 50 unless given"},
-            "cursor": {"description": "The next_cursor of the page before"}}');
+        'activities', args => saleshub.page_args()
+            || '{"state": {"description": "A comma list of scheduled, fired, dismissed, cancelled"}}');
     PERFORM saleshub.route(
         'POST /v1/reminders/{id}/snooze', 'crm.reminder_snooze(uuid, jsonb)',
         'Put a reminder off', 'activities',

@@ -460,9 +460,7 @@ CREATE FUNCTION saleshub.routes_filter() RETURNS void
 AS $$
 DECLARE
     meta jsonb := saleshub.filter_meta();
-    page jsonb := '{
-        "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 50 unless given"},
-        "cursor": {"description": "The next_cursor of the page before"}}';
+    page jsonb := saleshub.page_args();
 BEGIN
     PERFORM saleshub.route(
         'GET /v1/filters', 'crm.filter_list(integer, text, text, text, text, jsonb, boolean)',
