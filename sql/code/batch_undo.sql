@@ -144,7 +144,7 @@ BEGIN
         IF step = 'parts' AND item ? 'parts' THEN
             back := saleshub.batch_part_back(noun, item, fields);
         ELSIF step = 'fields' AND own <> '{}' THEN
-            back := saleshub.conversion_restore(noun, id, own, false);
+            back := saleshub.undo_restore(noun, id, own, false);
         ELSE
             CONTINUE;
         END IF;
@@ -193,7 +193,7 @@ BEGIN
     CASE item ->> 'op'
         WHEN 'create' THEN
             SELECT r.restored, r.kept INTO restored, kept
-            FROM saleshub.conversion_remove(noun, id, (item ->> 'version')::bigint, false) r;
+            FROM saleshub.undo_remove(noun, id, (item ->> 'version')::bigint, false) r;
         WHEN 'update' THEN
             SELECT r.restored, r.conflicts INTO restored, conflicts
             FROM saleshub.batch_update_back(noun, item) r;

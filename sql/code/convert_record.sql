@@ -251,10 +251,10 @@ BEGIN
     IF names = '{}' THEN
         RETURN NULL;
     END IF;
-    IF NOT saleshub.conversion_write(entity, id, (SELECT jsonb_object_agg(n, columns -> n) FROM unnest(names) AS n)) THEN
+    IF NOT saleshub.record_put(entity, id, (SELECT jsonb_object_agg(n, columns -> n) FROM unnest(names) AS n)) THEN
         PERFORM saleshub.raise('42501', format('the %s %s may not be changed', entity, id), '{"code": "forbidden"}');
     END IF;
-    new := saleshub.conversion_row(entity, id);
+    new := saleshub.record_locked(entity, id);
     -- Custom fields one by one: each can be restored on its own.
     fields := saleshub.field_changes(old, new, names) - 'custom' || coalesce((
         SELECT jsonb_object_agg('custom.' || k, jsonb_build_array(old -> 'custom' -> k, new -> 'custom' -> k))
@@ -281,7 +281,7 @@ BEGIN
     SELECT to_jsonb(l) || jsonb_build_object('domain', saleshub.lead_domain(l.website, l.email)) INTO lead_row
       FROM crm.lead AS l WHERE l.org_id = saleshub.org_id() AND l.lead_id = lead;
     IF id IS NOT NULL THEN
-        current := saleshub.conversion_row(entity, id);
+        current := saleshub.record_locked(entity, id);
     END IF;
     columns := saleshub.convert_mapped(entity, lead_row, current, saleshub.mapping_of(options, version_));
     IF given ? 'custom' THEN
