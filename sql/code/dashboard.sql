@@ -92,16 +92,8 @@ RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
-DECLARE
-    places constant int := CASE WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND')
-                                THEN 3 ELSE 2 END;
-    low constant numeric := trunc(amount, places);
-    step constant numeric := round(CASE WHEN amount < 0 THEN -1 ELSE 1 END / 10.0 ^ places, places);
 BEGIN
-    RETURN saleshub.money_json(
-        low + CASE WHEN abs(amount - low) * 2 > abs(step)
-                     OR abs(amount - low) * 2 = abs(step) AND mod(trunc(low / step), 2) <> 0
-                   THEN step ELSE 0 END, currency);
+    RETURN saleshub.money_json(saleshub.money_round(amount, currency), currency);
 END
 $$;
 COMMENT ON FUNCTION saleshub.dashboard_money(numeric, text) IS
