@@ -122,11 +122,12 @@ BEGIN
     DELETE FROM saleshub.rollup r
      WHERE r.n = 0 AND r.amount = 0 AND r.weighted = 0 AND r.seconds = 0;
     PERFORM saleshub.filter_uses_fold();
+    PERFORM saleshub.forecast_run();
     RETURN gone;
 END
 $$;
 COMMENT ON FUNCTION saleshub.keep_house(interval) IS
-    'Drops events past retention (a bounded number a call) and empty rollup rows, idempotency keys and unused uploads after a day, and what retention no longer keeps, and counts uses of filters; returns the number of events. Done by the worker every minute';
+    'Drops events past retention (a bounded number a call) and empty rollup rows, idempotency keys and unused uploads after a day, and what retention no longer keeps, counts uses of filters, and keeps the forecasts of the day; returns the number of events. Done by the worker every minute';
 
 CREATE FUNCTION saleshub.run_maintenance() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp

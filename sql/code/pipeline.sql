@@ -42,6 +42,7 @@ BEGIN
                     'kind', s.kind,
                     'position', s.position,
                     'probability', s.probability,
+                    'forecast_category', s.forecast_category,
                     'required_fields', s.required_fields,
                     'gate', s.gate,
                     'version', s.version) ORDER BY s.position, s.stage_id)

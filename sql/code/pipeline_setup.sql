@@ -4,6 +4,7 @@ CREATE FUNCTION saleshub.pipeline_stages() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN '(SELECT coalesce(jsonb_agg(jsonb_build_object(''id'', s.stage_id, ''name'', s.name,'
            ' ''kind'', s.kind, ''position'', s.position, ''probability'', s.probability,'
+           ' ''forecast_category'', s.forecast_category,'
            ' ''required_fields'', s.required_fields, ''gate'', s.gate, ''version'', s.version)'
            ' ORDER BY s.position, s.stage_id), ''[]'') FROM crm.stage s'
            ' WHERE s.org_id = t.org_id AND s.pipeline_id = t.pipeline_id'

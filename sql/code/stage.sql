@@ -9,6 +9,8 @@ CREATE FUNCTION saleshub.stage_fields() RETURNS jsonb
         {"name": "kind", "type": "enum", "values": ["open", "won", "lost"], "not_null": true},
         {"name": "position", "type": "integer", "not_null": true},
         {"name": "probability", "type": "number", "not_null": true, "schema": {"maximum": 100}},
+        {"name": "forecast_category", "type": "enum",
+         "values": ["pipeline", "best_case", "commit", "omitted"]},
         {"name": "required_fields", "type": "tags", "not_null": true},
         {"name": "gate", "type": "object", "set": {"gate": "(%s)::jsonb"}}
     ]'::jsonb;
@@ -148,15 +150,16 @@ BEGIN
     PERFORM saleshub.record_match(saleshub.pipeline_meta(), id, NULL);
     SELECT * INTO stage
     FROM jsonb_to_record(body) AS b (name text, kind text, position integer, probability numeric,
-                                     required_fields text[], gate jsonb);
-    INSERT INTO crm.stage (pipeline_id, name, kind, position, probability, required_fields, gate)
+                                     forecast_category text, required_fields text[], gate jsonb);
+    INSERT INTO crm.stage (pipeline_id, name, kind, position, probability, forecast_category,
+                           required_fields, gate)
     VALUES (id, stage.name, coalesce(stage.kind, 'open'),
             coalesce(stage.position, (
                 SELECT coalesce(max(s.position), 0) + 1 FROM crm.stage s
                 WHERE s.org_id = saleshub.org_id() AND s.pipeline_id = stage_create.id
                     AND s.deleted_at IS NULL)),
             coalesce(stage.probability, CASE stage.kind WHEN 'won' THEN 100 ELSE 0 END),
-            coalesce(stage.required_fields, '{}'), nullif(stage.gate, 'null'))
+            stage.forecast_category, coalesce(stage.required_fields, '{}'), nullif(stage.gate, 'null'))
     RETURNING jsonb_build_object('id', stage_id) INTO doc;
     doc := saleshub.record_get(meta, (doc ->> 'id')::uuid);
     PERFORM saleshub.record_created(meta, doc);

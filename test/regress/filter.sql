@@ -94,9 +94,10 @@ SELECT pg_temp.maybe(pg_temp.word()), pg_temp.word(), pg_temp.maybe(pg_temp.mail
     pg_temp.maybe(pg_temp.pick('true', 'false'))::boolean, pg_temp.maybe(pg_temp.pick('true', 'false'))::boolean,
     timestamptz '2026-05-05 00:00Z' - i % 9 * interval '1 day'
 FROM generate_series(1, 150) i;
-INSERT INTO crm.deal (name, amount, close_date, product, tags, created_at, source)
+INSERT INTO crm.deal (name, amount, close_date, product, tags, created_at, source, forecast_category)
 SELECT pg_temp.word(), pg_temp.maybe((i % 5)::text)::numeric, pg_temp.maybe('2026-01-0' || 1 + i % 6)::date, pg_temp.maybe(pg_temp.word()),
-    ARRAY[pg_temp.word()], timestamptz '2026-05-05 00:00Z' - i % 9 * interval '1 day', pg_temp.maybe(pg_temp.word())
+    ARRAY[pg_temp.word()], timestamptz '2026-05-05 00:00Z' - i % 9 * interval '1 day', pg_temp.maybe(pg_temp.word()),
+    (ARRAY['commit', 'best_case', 'omitted'])[1 + i % 5]
 FROM generate_series(1, 100) i;
 INSERT INTO crm.activity (type, subject, due_at, outcome)
 SELECT pg_temp.pick('task', 'call', 'note'), pg_temp.word(), pg_temp.maybe('2026-03-0' || 1 + i % 6)::timestamptz, pg_temp.maybe(pg_temp.word())
