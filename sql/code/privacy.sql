@@ -137,6 +137,11 @@ BEGIN
         'conversions', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' - 'options_hash'
                                                   ORDER BY r.conversion_id), '[]')
                         FROM crm.conversion r WHERE r.org_id = org AND r.lead_id = ANY (leads)),
+        'touches', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' ORDER BY r.touch_id), '[]')
+                    FROM crm.touch r WHERE r.org_id = org AND EXISTS (
+                        SELECT FROM crm.touch_link k
+                        WHERE k.org_id = org AND k.touch_id = r.touch_id
+                            AND k.entity_id = ANY (leads || contacts))),
         'scores', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' ORDER BY r.score_history_id), '[]')
                    FROM crm.score_history r WHERE r.org_id = org AND r.lead_id = ANY (leads)),
         'assignments', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' - 'candidates'

@@ -164,6 +164,7 @@ DECLARE
     files jsonb := saleshub.erase_attachments(org, leads || contacts || activities || members);
     rows jsonb := saleshub.erase_rows(org, leads, contacts, activities, members);
 BEGIN
+    PERFORM saleshub.touches_let_go(org, NULL, leads || contacts);
     RETURN rows || files || jsonb_build_object('renamed', renamed)
         || saleshub.erase_traces(org, mail, leads || contacts || activities || members);
 END;

@@ -62,6 +62,7 @@ BEGIN
     DELETE FROM crm.activity_link l
     WHERE l.org_id = org AND l.entity = noun AND l.entity_id = ANY (ids);
     PERFORM saleshub.attachments_let_go(org, noun, ids);
+    PERFORM saleshub.touches_let_go(org, noun, ids);
     DELETE FROM crm.score_history h
     WHERE noun = 'lead' AND h.org_id = org AND h.lead_id = ANY (ids);
     DELETE FROM crm.assignment_log a

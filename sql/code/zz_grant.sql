@@ -37,7 +37,7 @@ DECLARE
         'sla_to_managers', 'sla_breach', 'sla_org_run', 'sla_run',
         'subject_find', 'erase_names', 'erase_rows', 'erase_traces', 'erase_subject', 'erasure_replay',
         'import_waiting_parts', 'import_waiting', 'import_take', 'import_become', 'import_failed',
-        'import_erase', 'forecast_run', 'forecast_take',
+        'import_erase', 'forecast_run', 'forecast_take', 'touches_let_go',
         'attachment_faults', 'attachment_bytes', 'attachments_let_go', 'erase_attachments',
         'attachment_room', 'attachment_limits',
         'duplicate_scan_ids', 'duplicate_scan_step', 'decision_merged', 'match_sample', 'match_random', 'match_learn',

@@ -112,6 +112,10 @@ BEGIN
     INSERT INTO crm.activity_link (activity_id, entity, entity_id)
     SELECT a.activity_id, n, prop.record(n, 'now() IS NOT NULL')
       FROM crm.activity a, unnest('{lead,lead,contact,company,deal}'::text[]) n WHERE prop.often(0.5) ON CONFLICT DO NOTHING;
+    INSERT INTO crm.touch (source, campaign, at) SELECT prop.one('web', 'fair'), prop.maybe(0.5, 'spring'), prop.day() FROM generate_series(1, 20) i;
+    INSERT INTO crm.touch_link (touch_id, entity, entity_id)
+    SELECT t.touch_id, n, prop.record(n, 'now() IS NOT NULL')
+      FROM crm.touch t, unnest('{lead,contact,company,deal}'::text[]) n WHERE prop.often(0.5) ON CONFLICT DO NOTHING;
     -- Some of all are in the bin.
     UPDATE crm.lead SET deleted_at = now() WHERE prop.often(0.08);
     UPDATE crm.contact SET deleted_at = now() WHERE prop.often(0.08);
