@@ -25,7 +25,7 @@
 
 PG_FUNCTION_INFO_V1(sh_rollup);
 
-/* Bytes of a label (source, activity type) that tell groups apart. */
+/* Bytes of a label (source, type) or detail (product, outcome) that tell groups apart. */
 #define LABEL_SIZE 64
 #define QUARTER_HOUR (INT64CONST(900) * USECS_PER_SEC)
 
@@ -53,6 +53,7 @@ struct group_key
 	TimestampTz bucket;
 	int32 fact;
 	char label[LABEL_SIZE];
+	char detail[LABEL_SIZE];
 };
 
 enum measure
@@ -235,6 +236,7 @@ add_activity(struct rollup *r, TupleTableSlot *row, int sign)
 	start_key(r, row, &key);
 	copy_label(r, row, "type", key.label);
 	count_at(r, &key, row, ACTIVITY_CREATED, "created_at", sign);
+	copy_label(r, row, "outcome", key.detail);
 	count_at(r, &key, row, ACTIVITY_DONE, "done_at", sign);
 }
 
@@ -274,6 +276,8 @@ add_deal(struct rollup *r, TupleTableSlot *row, int sign)
 	key.fact = open ? DEAL_OPEN : strcmp(status, "won") == 0 ? DEAL_WON : DEAL_LOST;
 	key.bucket = open ? DT_NOBEGIN : bucket_of(r, row, "closed_at");
 	copy_uuid(r, row, "stage_id", &key.dim);
+	copy_label(r, row, "source", key.label);
+	copy_label(r, row, "product", key.detail);
 	group = find_group(r, &key);
 	group->n += sign;
 	add_measure(r, group, AMOUNT, amount, sign);
@@ -315,7 +319,7 @@ is_nothing(struct rollup *r, struct group *group)
 
 enum
 {
-	COLUMNS = 10
+	COLUMNS = 11
 };
 
 static void
@@ -338,9 +342,10 @@ fill_columns(struct rollup *r, Datum *column[COLUMNS], int *count)
 		column[3][n] = UUIDPGetDatum(&group->key.dim);
 		column[4][n] = UUIDPGetDatum(&group->key.owner);
 		column[5][n] = CStringGetTextDatum(group->key.label);
-		column[6][n] = Int64GetDatum(group->n);
+		column[6][n] = CStringGetTextDatum(group->key.detail);
+		column[7][n] = Int64GetDatum(group->n);
 		for (int i = 0; i < MEASURES; i++)
-			column[7 + i][n] = group->sum[i];
+			column[8 + i][n] = group->sum[i];
 		(*count)++;
 	}
 }
@@ -362,15 +367,14 @@ write_deltas(struct rollup *r)
 {
 	static const char sql[] =
 		"INSERT INTO saleshub.rollup_delta"
-		" (org_id, fact, bucket, dim, owner_id, label, n, amount, weighted, seconds)"
+		" (org_id, fact, bucket, dim, owner_id, label, detail, n, amount, weighted, seconds)"
 		" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
 		" pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
 		" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
-		" pg_catalog.unnest($9), pg_catalog.unnest($10))";
-	static const Oid element[COLUMNS] = {
-		UUIDOID, TEXTOID, TIMESTAMPTZOID, UUIDOID,	  UUIDOID,
-		TEXTOID, INT8OID, NUMERICOID,	  NUMERICOID, NUMERICOID
-	};
+		" pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11))";
+	static const Oid element[COLUMNS] = { UUIDOID,	  TEXTOID,	  TIMESTAMPTZOID, UUIDOID,
+										  UUIDOID,	  TEXTOID,	  TEXTOID,		  INT8OID,
+										  NUMERICOID, NUMERICOID, NUMERICOID };
 	Oid types[COLUMNS];
 	Datum values[COLUMNS];
 	Datum *column[COLUMNS];

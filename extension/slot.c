@@ -298,10 +298,10 @@ record_relations(List *oids)
  * rollup delta into its base, say, changes nothing). All other tables count as soon as they exist.
  */
 static const char *const silent[] = {
-	"credential",	  "custom_value",	 "event_log",	 "event_state",	  "idempotency",
-	"import_batch",	  "live_connection", "login",		 "login_failure", "match_key",
-	"outbox",		  "rollup",			 "rollup_delta", "route",		  "routing_wake",
-	"schema_version", "session",		 "upload_part",
+	"credential",	"custom_value",	   "event_log",		 "event_state",	  "idempotency",
+	"import_batch", "live_connection", "login",			 "login_failure", "match_key",
+	"outbox",		"rollup",		   "rollup_delta",	 "rollup_level",  "rollup_zone",
+	"route",		"routing_wake",	   "schema_version", "session",		  "upload_part",
 };
 
 static bool

@@ -204,59 +204,18 @@ CREATE FUNCTION saleshub.dashboard_facts(
 RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, crm, pg_temp
--- Sums are hashed, not sorted; an index leads past other tenants and past dead deltas. Said here
--- because the statistics of a table that changes all the time say otherwise too often.
-SET work_mem = '32MB' SET enable_sort = off
-SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
-DECLARE
-    low constant timestamptz := coalesce(from_, '-infinity');
-    high constant timestamptz := coalesce(to_, 'infinity');
 BEGIN
     RETURN (
-        WITH fresh AS MATERIALIZED (
-            SELECT d.fact, d.label, d.bucket, d.n, d.amount, d.weighted, d.seconds
-            FROM saleshub.rollup_delta d
-            WHERE d.org_id = saleshub.org_id()
-        ), kept AS NOT MATERIALIZED (
-            SELECT b.fact, b.label, b.bucket, b.n, b.amount, b.weighted, b.seconds
-            FROM saleshub.rollup b
-            WHERE b.org_id = saleshub.org_id()
-            UNION ALL
-            SELECT f.fact, f.label, f.bucket, f.n, f.amount, f.weighted, f.seconds
-            FROM fresh f
-        ), flat AS (
-            -- The array of a variable would be flattened for each row anew.
-            SELECT array_agg(b.at ORDER BY b.at) AS bounds FROM unnest(bounds) AS b (at)
-        ), summed AS (
-            SELECT k.fact, NULL AS type,
-                   width_bucket(k.bucket, (SELECT f.bounds FROM flat f)) AS i, sum(k.n) AS n,
-                   0::numeric AS amount, 0::numeric AS weighted, 0::numeric AS seconds
-            FROM kept k
-            WHERE k.fact IN ('lead_created', 'lead_converted')
-              AND k.bucket >= low AND k.bucket < high
-            GROUP BY 1, 3
-            UNION ALL
-            SELECT k.fact, NULL, width_bucket(k.bucket, (SELECT f.bounds FROM flat f)), sum(k.n),
-                   sum(k.amount), 0, sum(k.seconds)
-            FROM kept k
-            WHERE k.fact IN ('deal_won', 'deal_lost') AND k.bucket >= low AND k.bucket < high
-            GROUP BY 1, 3
-            UNION ALL
-            SELECT k.fact, NULL, NULL, sum(k.n), sum(k.amount), sum(k.weighted), 0
-            FROM kept k
-            WHERE k.fact = 'deal_open'
-            GROUP BY 1
-            UNION ALL
-            SELECT k.fact, k.label, NULL, sum(k.n), 0, 0, 0
-            FROM kept k
-            WHERE k.fact IN ('activity_created', 'activity_done')
-              AND k.bucket >= low AND k.bucket < high
-            GROUP BY 1, 2
-        )
         SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]')
-        FROM summed s
-        WHERE (s.n, s.amount, s.weighted, s.seconds) <> (0, 0, 0, 0));
+        FROM (SELECT r.fact, NULL AS type, array_position(bounds, r.bucket) AS i,
+                     r.n, r.amount, r.weighted, r.seconds
+              FROM saleshub.rollup_read('{lead_created,lead_converted,deal_won,deal_lost,deal_open}',
+                                        from_, to_, bounds) r
+              UNION ALL
+              SELECT r.fact, r.label, NULL, r.n, 0, 0, 0
+              FROM saleshub.rollup_read('{activity_created,activity_done}', from_, to_,
+                                        by_ => '{label}') r) s);
 END
 $$;
 COMMENT ON FUNCTION saleshub.dashboard_facts(timestamptz, timestamptz, timestamptz[]) IS

@@ -66,40 +66,6 @@ $$;
 COMMENT ON FUNCTION saleshub.publish(integer) IS
     'Moves up to so many outbox rows into the event log under dense positions, with one NOTIFY for all; returns how many. Done by the worker';
 
-CREATE FUNCTION saleshub.fold(batch integer DEFAULT 20000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    folded bigint;
-BEGIN
-    IF batch IS NULL OR batch < 1 THEN
-        PERFORM saleshub.raise('22023', 'the batch must be at least 1');
-    END IF;
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('saleshub.fold', 0)) THEN
-        RETURN 0;
-    END IF;
-    WITH taken AS MATERIALIZED (
-        DELETE FROM saleshub.rollup_delta d
-         WHERE d.ctid = ANY (ARRAY(SELECT i.ctid FROM saleshub.rollup_delta i LIMIT fold.batch))
-        RETURNING d.*
-    ), merged AS (
-        INSERT INTO saleshub.rollup AS r
-               (org_id, fact, bucket, dim, owner_id, label, n, amount, weighted, seconds)
-        SELECT t.org_id, t.fact, t.bucket, t.dim, t.owner_id, t.label,
-               sum(t.n), sum(t.amount), sum(t.weighted), sum(t.seconds)
-          FROM taken t
-         GROUP BY t.org_id, t.fact, t.bucket, t.dim, t.owner_id, t.label
-        ON CONFLICT (org_id, fact, bucket, dim, owner_id, label) DO UPDATE
-           SET n = r.n + excluded.n, amount = r.amount + excluded.amount,
-               weighted = r.weighted + excluded.weighted, seconds = r.seconds + excluded.seconds
-    )
-    SELECT count(*) INTO folded FROM taken;
-    RETURN folded;
-END
-$$;
-COMMENT ON FUNCTION saleshub.fold(integer) IS
-    'Adds up to so many rollup deltas to the base, in one transaction; returns how many. Done by the worker';
-
 CREATE FUNCTION saleshub.keep_house(event_retention interval DEFAULT '7 days') RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -119,15 +85,14 @@ BEGIN
     DELETE FROM saleshub.idempotency i WHERE i.at < now() - interval '1 day';
     PERFORM saleshub.upload_sweep();
     DELETE FROM crm.batch b WHERE b.at < now() - interval '90 days';
-    DELETE FROM saleshub.rollup r
-     WHERE r.n = 0 AND r.amount = 0 AND r.weighted = 0 AND r.seconds = 0;
+    PERFORM saleshub.rollup_follow();
     PERFORM saleshub.filter_uses_fold();
     PERFORM saleshub.forecast_run();
     RETURN gone;
 END
 $$;
 COMMENT ON FUNCTION saleshub.keep_house(interval) IS
-    'Drops events past retention (a bounded number a call) and empty rollup rows, idempotency keys and unused uploads after a day, and what retention no longer keeps, counts uses of filters, and keeps the forecasts of the day; returns the number of events. Done by the worker every minute';
+    'Drops events past retention (a bounded number a call), idempotency keys and unused uploads after a day, and what retention no longer keeps, counts uses of filters, lets rollups follow time zones, and keeps the forecasts of the day; returns the number of events. Done by the worker every minute';
 
 CREATE FUNCTION saleshub.run_maintenance() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
@@ -199,6 +164,11 @@ BEGIN
     item := 'rollup';
     ok := lagging < 100000;
     detail := format('%s rollup deltas wait to be folded', lagging);
+    RETURN NEXT;
+    item := 'figures';
+    ok := NOT EXISTS (SELECT FROM saleshub.rollup_check());
+    detail := CASE WHEN ok THEN 'all rollups equal the records'
+                   ELSE 'rollups differ from the records: SELECT * FROM saleshub.rollup_check(), then saleshub.rollup_rebuild()' END;
     RETURN NEXT;
     item := 'reminder';
     ok := late = 0;

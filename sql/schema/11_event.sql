@@ -1,4 +1,4 @@
--- History, events and rollups: what every change leaves behind.
+-- History and events: what every change leaves behind.
 
 CREATE TABLE IF NOT EXISTS crm.change_log (
     org_id      uuid NOT NULL DEFAULT saleshub.org_id(),
@@ -74,45 +74,6 @@ COMMENT ON COLUMN saleshub.event_state.floor IS 'Events up to here are no longer
 ALTER TABLE saleshub.event_state OWNER TO saleshub_owner;
 REVOKE ALL ON saleshub.event_state FROM PUBLIC;
 GRANT SELECT ON saleshub.event_state TO saleshub_user, saleshub_gateway;
-
-CREATE TABLE IF NOT EXISTS saleshub.rollup (
-    org_id      uuid NOT NULL,
-    fact        text NOT NULL,
-    bucket      timestamptz NOT NULL,
-    dim         uuid NOT NULL,
-    owner_id    uuid NOT NULL,
-    label       text NOT NULL,
-    n           bigint NOT NULL,
-    amount      numeric NOT NULL,
-    weighted    numeric NOT NULL,
-    seconds     numeric NOT NULL,
-    PRIMARY KEY (org_id, fact, bucket, dim, owner_id, label)
-);
-COMMENT ON TABLE saleshub.rollup IS 'Folded sums; the exact figure is this plus rollup_delta.';
-COMMENT ON COLUMN saleshub.rollup.bucket IS 'Start of the UTC quarter hour; -infinity for facts about the present state.';
-COMMENT ON COLUMN saleshub.rollup.dim IS 'Stage of a deal; zero otherwise.';
-COMMENT ON COLUMN saleshub.rollup.owner_id IS 'Owner; zero when there is none.';
-COMMENT ON COLUMN saleshub.rollup.amount IS 'Sum of amounts in the organisation''s base currency.';
-COMMENT ON COLUMN saleshub.rollup.weighted IS 'Sum of amount × probability.';
-COMMENT ON COLUMN saleshub.rollup.seconds IS 'Sum of the seconds from opening to closing.';
-SELECT saleshub.protect('saleshub.rollup', 'SELECT');
-
-CREATE TABLE IF NOT EXISTS saleshub.rollup_delta (
-    org_id      uuid NOT NULL,
-    delta_id    bigint GENERATED ALWAYS AS IDENTITY,
-    fact        text NOT NULL,
-    bucket      timestamptz NOT NULL,
-    dim         uuid NOT NULL,
-    owner_id    uuid NOT NULL,
-    label       text NOT NULL,
-    n           bigint NOT NULL,
-    amount      numeric NOT NULL,
-    weighted    numeric NOT NULL,
-    seconds     numeric NOT NULL,
-    PRIMARY KEY (org_id, delta_id)
-);
-COMMENT ON TABLE saleshub.rollup_delta IS 'Signed changes of the sums since they were last folded.';
-SELECT saleshub.protect('saleshub.rollup_delta', 'SELECT');
 
 CREATE TABLE IF NOT EXISTS saleshub.schema_version (
     version      text PRIMARY KEY,

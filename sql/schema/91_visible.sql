@@ -76,6 +76,7 @@ SELECT saleshub.visible_rows('saleshub.event_log', ARRAY['SELECT'],
 
 -- Figures count the records of visible owners only.
 SELECT saleshub.visible_figures('saleshub.rollup');
+SELECT saleshub.visible_figures('saleshub.rollup_level');
 SELECT saleshub.visible_figures('saleshub.rollup_delta');
 
 SELECT saleshub.visible_rows('saleshub.custom_value', ARRAY['SELECT'],

@@ -19,6 +19,7 @@ SELECT saleshub.restrict('crm.duplicate_decision', 'columns_select', 'SELECT', '
 SELECT saleshub.restrict('crm.change_log', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open_all())');
 SELECT saleshub.restrict('saleshub.event_log', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open_all())');
 SELECT saleshub.restrict('saleshub.rollup', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open_all())');
+SELECT saleshub.restrict('saleshub.rollup_level', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open_all())');
 SELECT saleshub.restrict('saleshub.rollup_delta', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open_all())');
 
 SELECT saleshub.sales_on();

@@ -55,12 +55,13 @@ BEGIN
         DELETE FROM crm.lead WHERE org_id = org AND lead_id = a_lead AND d < 0.3;
     WHEN 7 THEN
         INSERT INTO crm.deal (name, stage_id, status, probability, amount, currency, opened_at,
-                              owner_id)
+                              owner_id, source, product)
         SELECT key || n, a_stage, NULL, NULL, round((d * 1000 * n)::numeric, 3),
-               (ARRAY['EUR', 'USD', 'JPY'])[n], at, a_owner
+               (ARRAY['EUR', 'USD', 'JPY'])[n], at, a_owner, (ARRAY['web', 'event'])[n],
+               (ARRAY['gear', NULL, repeat('ü', 40)])[n]
         FROM generate_series(1, 3) AS n;
     WHEN 8, 9 THEN
-        UPDATE crm.deal SET stage_id = a_stage, owner_id = a_owner
+        UPDATE crm.deal SET stage_id = a_stage, owner_id = a_owner, product = 'nut'
         WHERE org_id = org AND deal_id = a_deal;
     WHEN 10 THEN
         UPDATE crm.deal SET amount = CASE WHEN d < 0.9 THEN round((d * 777)::numeric, 2) END
@@ -85,7 +86,8 @@ BEGIN
                CASE WHEN n = 1 THEN at END, a_owner
         FROM generate_series(1, 3) AS n;
     WHEN 18 THEN
-        UPDATE crm.activity SET done_at = CASE WHEN done_at IS NULL THEN at END, type = 'meeting'
+        UPDATE crm.activity SET done_at = CASE WHEN done_at IS NULL THEN at END, type = 'meeting',
+                                outcome = (ARRAY['reached', 'busy'])[1 + (d * 20)::int % 2]
         WHERE org_id = org AND (activity_id = a_task OR d < 0.1);
     WHEN 19 THEN
         UPDATE crm.activity SET deleted_at = CASE WHEN deleted_at IS NULL THEN now() END
@@ -119,7 +121,7 @@ BEGIN
 END
 $$;
 CREATE VIEW pg_temp.difference AS
-SELECT fact, kept, truth FROM saleshub.rollup_check() WHERE org_id = saleshub.org_id();
+SELECT level, fact, missing FROM saleshub.rollup_check() WHERE org_id = saleshub.org_id();
 
 BEGIN;
 SELECT pg_temp.walk(1, 300);
@@ -170,17 +172,105 @@ FROM crm.lead WHERE org_id = :'org' LIMIT 20;
 INSERT INTO crm.lead (org_id, last_name, source, created_at) SELECT * FROM lead_copy;
 SELECT * FROM pg_temp.difference;
 
--- an error in the sums is found: the check can fail
+-- Reading: every period, zone and way to tell apart gives what the rows give.
+CREATE FUNCTION pg_temp.rows_say(from_ timestamptz, to_ timestamptz, bounds timestamptz[], by_ text[])
+RETURNS TABLE (fact text, bucket timestamptz, owner_id uuid, stage_id uuid, label text, detail text,
+               n bigint, amount numeric, weighted numeric, seconds numeric)
+LANGUAGE sql AS $$
+    SELECT t.fact, CASE WHEN t.fact <> 'deal_open'
+                        THEN (SELECT max(b) FROM unnest(bounds) b WHERE b <= t.bucket) END,
+           CASE WHEN 'owner' = ANY (by_) AND t.owner_id <> '00000000-0000-0000-0000-000000000000' THEN t.owner_id END,
+           CASE WHEN 'stage' = ANY (by_) AND t.dim <> '00000000-0000-0000-0000-000000000000' THEN t.dim END,
+           CASE WHEN 'label' = ANY (by_) THEN t.label END, CASE WHEN 'detail' = ANY (by_) THEN t.detail END,
+           sum(t.n)::bigint, sum(t.amount), sum(t.weighted), sum(t.seconds)
+      FROM saleshub.rollup_truth() t
+     WHERE t.org_id = saleshub.org_id()
+       AND (t.fact = 'deal_open' OR t.bucket >= coalesce(from_, '-infinity') AND t.bucket < coalesce(to_, 'infinity'))
+     GROUP BY 1, 2, 3, 4, 5, 6
+$$;
+CREATE FUNCTION pg_temp.read_wrong(zone text) RETURNS TABLE (zone_ text, reads bigint, wrong bigint) LANGUAGE sql AS $$
+    WITH facts AS (
+        SELECT '{lead_created,lead_converted,deal_open,deal_won,deal_lost,activity_created,activity_done}'::text[] AS facts
+    ), span AS (
+        SELECT f::timestamptz AS from_, t::timestamptz AS to_
+          FROM (VALUES (NULL, NULL), ('2024-03-05 07:15+00', NULL), (NULL, '2024-08-30 22:00+00'),
+                       ('2024-02-10 00:00+00', '2024-11-20 13:45+00'), ('2024-05-05 05:00+00', '2024-05-05 05:30+00'),
+                       ('2024-05-05 05:00+00', '2024-05-07 05:30+00')) v (f, t)
+    ), unit AS (
+        SELECT u, ARRAY(SELECT g AT TIME ZONE zone FROM generate_series(timestamp '2024-01-01', '2025-03-01', ('1 ' || u)::interval) g) AS bounds
+          FROM unnest('{day,week,month,year}'::text[]) u
+        UNION ALL SELECT 'none', '{}'
+    ), way AS (
+        SELECT unnest(ARRAY['{}', '{label}', '{owner}', '{owner,stage,label,detail}', '{detail}']::text[])::text[] AS by_
+    )
+    SELECT zone, count(*), count(*) FILTER (WHERE EXISTS (
+               (SELECT * FROM saleshub.rollup_read(f.facts, s.from_, s.to_, u.bounds, w.by_)
+                EXCEPT ALL SELECT * FROM pg_temp.rows_say(s.from_, s.to_, u.bounds, w.by_))
+               UNION ALL
+               (SELECT * FROM pg_temp.rows_say(s.from_, s.to_, u.bounds, w.by_)
+                EXCEPT ALL SELECT * FROM saleshub.rollup_read(f.facts, s.from_, s.to_, u.bounds, w.by_))))
+      FROM facts f, span s, unit u, way w
+$$;
+SELECT pg_temp.walk(501, 520);
+SELECT count(*) > 0 AS unfolded FROM saleshub.rollup_delta WHERE org_id = :'org';
+SELECT * FROM pg_temp.read_wrong('UTC');
+SELECT w.* FROM unnest('{Asia/Kathmandu,America/Havana}'::text[]) z, pg_temp.read_wrong(z) w;
+
+-- The levels follow the organisation's zone, with midnights that are missing or come twice.
+UPDATE crm.org SET timezone = 'America/Havana' WHERE org_id = :'org';
+SELECT z.timezone AS levels_still_by FROM saleshub.rollup_zone z WHERE z.org_id = :'org';
+SELECT * FROM pg_temp.difference;
+SELECT saleshub.rollup_follow() AS followed;
+SELECT z.timezone AS levels_by FROM saleshub.rollup_zone z WHERE z.org_id = :'org';
+SELECT * FROM pg_temp.difference;
+SELECT w.* FROM unnest('{UTC,America/Havana}'::text[]) z, pg_temp.read_wrong(z) w;
+SELECT saleshub.fold() > 0 AS folded;
+SELECT * FROM pg_temp.difference;
+SELECT count(DISTINCT level) AS levels, count(*) FILTER (WHERE level IN (1, 4) AND isfinite(bucket)
+           AND (bucket AT TIME ZONE 'America/Havana')::time NOT IN ('00:00', '01:00')) AS not_midnight
+  FROM saleshub.rollup_level WHERE org_id = :'org';
+
+-- What nothing is left of is not kept.
+SELECT count(*) AS empty FROM saleshub.rollup WHERE (n, amount, weighted, seconds) = (0, 0, 0, 0);
+SELECT count(*) AS empty FROM saleshub.rollup_level WHERE (n, amount, weighted, seconds) = (0, 0, 0, 0);
+
+-- Faults of the arguments
+SELECT * FROM saleshub.rollup_read('{lead_lost}');
+SELECT * FROM saleshub.rollup_read('{lead_created}', by_ => '{colour}');
+
+-- An error in the sums is found on every level: the check can fail; and it is mended.
 BEGIN;
 UPDATE saleshub.rollup SET n = n + 1, amount = amount + 0.001
-WHERE (org_id, fact, bucket, dim, owner_id, label) IN (
-    SELECT org_id, fact, bucket, dim, owner_id, label FROM saleshub.rollup
+WHERE (org_id, fact, bucket, dim, owner_id, label, detail) IN (
+    SELECT org_id, fact, bucket, dim, owner_id, label, detail FROM saleshub.rollup
     WHERE org_id = :'org' AND fact = 'deal_won' AND n <> 0 LIMIT 1);
-SELECT fact, kept <> truth AS differ FROM pg_temp.difference;
+SELECT level, fact, missing ->> 'n' AS n, trim_scale((missing ->> 'amount')::numeric) AS amount FROM pg_temp.difference ORDER BY level;
+SELECT count(*) AS found FROM crm.check_rollups();
+SELECT saleshub.rollup_rebuild(:'org') AS repaired;
+SELECT * FROM pg_temp.difference;
+ROLLBACK;
+BEGIN;
+UPDATE saleshub.rollup_level SET n = n - 1
+WHERE ctid = (SELECT ctid FROM saleshub.rollup_level WHERE org_id = :'org' AND level = 4 LIMIT 1);
+SELECT level, missing ->> 'n' AS n FROM pg_temp.difference;
 ROLLBACK;
 BEGIN;
 ALTER TABLE crm.lead DISABLE TRIGGER saleshub_rollup_insert;
 INSERT INTO crm.lead (last_name) VALUES ('unseen');
-SELECT fact, kept, truth FROM pg_temp.difference;
+SELECT level, fact, missing FROM pg_temp.difference;
+SELECT saleshub.rollup_rebuild() AS repaired;
+SELECT * FROM pg_temp.difference;
+ROLLBACK;
+-- From nothing
+BEGIN;
+DELETE FROM saleshub.rollup;
+DELETE FROM saleshub.rollup_level;
+DELETE FROM saleshub.rollup_delta;
+SELECT saleshub.rollup_begin();
+SELECT * FROM pg_temp.difference;
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT saleshub.rollup_rebuild();
 ROLLBACK;
 SELECT * FROM pg_temp.difference;
+SELECT ok, detail FROM saleshub.check() WHERE item = 'figures';
