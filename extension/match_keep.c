@@ -1,11 +1,14 @@
 /*
- * Keeping the keys of records up to date: one trigger per statement deletes the keys of rows that
- * went or changed, and writes those of rows that came or changed.
+ * Keeping the keys of records up to date: one trigger per statement deletes the keys that rows had
+ * and no longer have, and writes those that they did not have. What a row had is computed from what
+ * it was, so that no index on the records is needed; that holds as long as the rules of its
+ * organisation are those by which its keys were written, which a lock sees to.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/array.h"
@@ -24,15 +27,27 @@
 #include "saleshub.h"
 
 PG_FUNCTION_INFO_V1(sh_match_keep);
+PG_FUNCTION_INFO_V1(sh_match_lock_rules);
 
-/* Keys written with one statement. */
-#define BATCH 20000
+/* Keys gathered before they are written, in their order: neighbours go to the same pages. */
+#define BATCH 65536
+/* The memory that making the keys of a row takes, kept from row to row. */
+#define ROW_MEMORY 32768
+/* Makes the advisory lock of an organisation's rules differ from other uses of its id. */
+#define RULES_LOCK_SEED UINT64CONST(0x6d617463682d7275)
 
 struct key_row
 {
 	pg_uuid_t org;
 	int64 key;
 	pg_uuid_t id;
+};
+
+struct key_list
+{
+	int count;
+	int size;
+	struct key_row *rows;
 };
 
 struct keeper
@@ -45,13 +60,8 @@ struct keeper
 	Jsonb *rules;		 /* NULL: none read yet */
 	Bitmapset *watched;	 /* columns that keys are made of, by those rules */
 	MemoryContext row;	 /* reset after each row */
-	int count;
-	int size;
-	struct key_row *rows; /* to be written */
-	int gone_count;
-	int gone_size;
-	Datum *gone_orgs;
-	Datum *gone_ids;
+	struct key_list come;
+	struct key_list gone;
 };
 
 /* --- a row as text --- */
@@ -179,6 +189,27 @@ watch_columns(struct keeper *k)
 	}
 }
 
+/*
+ * Who writes keys shares the lock until its transaction ends; who writes all of them anew by other
+ * rules has it alone. So nobody writes, or takes for written, keys by rules that are no more.
+ */
+static void
+lock_rules(const pg_uuid_t *org, bool alone)
+{
+	Datum lock = UInt64GetDatum(hash_bytes_extended(org->data, UUID_LEN, RULES_LOCK_SEED));
+
+	(void) (alone ? DirectFunctionCall1(pg_advisory_xact_lock_int8, lock) :
+					DirectFunctionCall1(pg_advisory_xact_lock_shared_int8, lock));
+}
+
+/* saleshub.match_lock_rules(org uuid): wait for writers of keys and keep new ones out. */
+Datum
+sh_match_lock_rules(PG_FUNCTION_ARGS)
+{
+	lock_rules(PG_GETARG_UUID_P(0), true);
+	PG_RETURN_VOID();
+}
+
 /* A statement mostly writes rows of one organisation. */
 static void
 have_rules(struct keeper *k, const pg_uuid_t *org)
@@ -193,6 +224,7 @@ have_rules(struct keeper *k, const pg_uuid_t *org)
 	if (k->rules && memcmp(&k->rules_org, org, sizeof(*org)) == 0)
 		return;
 	k->rules_org = *org;
+	lock_rules(org, false);
 	sh_owner_enter(&identity);
 	SPI_connect();
 	SPI_execute_plan(sh_plan(sql, 2, types), values, NULL, false, 1);
@@ -206,10 +238,29 @@ have_rules(struct keeper *k, const pg_uuid_t *org)
 
 /* --- writing --- */
 
-static Datum
-uuid_array(Datum *values, int count)
+static int
+compare_rows(const void *a, const void *b)
 {
-	return PointerGetDatum(construct_array(values, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	const struct key_row *x = a;
+	const struct key_row *y = b;
+	int order = memcmp(&x->org, &y->org, UUID_LEN);
+
+	if (order == 0)
+		order = x->key < y->key ? -1 : x->key > y->key ? 1 : 0;
+	return order != 0 ? order : memcmp(&x->id, &y->id, UUID_LEN);
+}
+
+static Datum
+array_of(Datum *values, int count, Oid type)
+{
+	bool is_uuid = type == UUIDOID;
+
+	return PointerGetDatum(construct_array(values,
+										   count,
+										   type,
+										   is_uuid ? UUID_LEN : sizeof(int64),
+										   is_uuid ? false : FLOAT8PASSBYVAL,
+										   is_uuid ? TYPALIGN_CHAR : TYPALIGN_DOUBLE));
 }
 
 static void
@@ -226,105 +277,124 @@ run(const char *sql, int nargs, const Oid *types, Datum *values)
 }
 
 static void
-delete_gone(struct keeper *k)
+delete_gone(const struct key_list *gone)
 {
 	static const char sql[] =
 		"DELETE FROM saleshub.match_key AS m"
-		" USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS t (org_id, id)"
-		" WHERE m.org_id = t.org_id AND m.entity = $3 AND m.entity_id = t.id";
-	Oid types[3] = { UUIDARRAYOID, UUIDARRAYOID, TEXTOID };
+		" USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+		" AS t (org_id, key, id)"
+		" WHERE m.org_id = t.org_id AND m.key = t.key AND m.entity_id = t.id";
+	Oid types[3] = { UUIDARRAYOID, INT8ARRAYOID, UUIDARRAYOID };
 	Datum values[3];
+	Datum *column = palloc(gone->count * sizeof(*column));
 
-	if (k->gone_count == 0)
-		return;
-	values[0] = uuid_array(k->gone_orgs, k->gone_count);
-	values[1] = uuid_array(k->gone_ids, k->gone_count);
-	values[2] = CStringGetTextDatum(k->entity);
+	for (int i = 0; i < gone->count; i++)
+		column[i] = UUIDPGetDatum(&gone->rows[i].org);
+	values[0] = array_of(column, gone->count, UUIDOID);
+	for (int i = 0; i < gone->count; i++)
+		column[i] = Int64GetDatum(gone->rows[i].key);
+	values[1] = array_of(column, gone->count, INT8OID);
+	for (int i = 0; i < gone->count; i++)
+		column[i] = UUIDPGetDatum(&gone->rows[i].id);
+	values[2] = array_of(column, gone->count, UUIDOID);
+	pfree(column);
 	run(sql, 3, types, values);
-	k->gone_count = 0;
 }
 
-/* What went is deleted first. */
 static void
-flush(struct keeper *k)
+write_come(const char *entity, const struct key_list *come)
 {
 	static const char *const columns[] = { "org_id", "entity", "key", "entity_id" };
-	Datum values[4];
-	struct sh_rows *rows;
+	struct sh_rows *rows = sh_rows_open("saleshub", "match_key", columns, lengthof(columns), true);
+	Datum values[4] = { 0, CStringGetTextDatum(entity) };
 
-	delete_gone(k);
-	if (k->count == 0)
-		return;
-	rows = sh_rows_open("saleshub", "match_key", columns, lengthof(columns), true);
-	values[1] = CStringGetTextDatum(k->entity);
-	for (int i = 0; i < k->count; i++)
+	for (int i = 0; i < come->count; i++)
 	{
-		values[0] = UUIDPGetDatum(&k->rows[i].org);
-		values[2] = Int64GetDatum(k->rows[i].key);
-		values[3] = UUIDPGetDatum(&k->rows[i].id);
+		values[0] = UUIDPGetDatum(&come->rows[i].org);
+		values[2] = Int64GetDatum(come->rows[i].key);
+		values[3] = UUIDPGetDatum(&come->rows[i].id);
 		sh_rows_add(rows, values, NULL);
 	}
 	sh_rows_close(rows);
-	k->count = 0;
+}
+
+static void
+flush(struct keeper *k)
+{
+	if (k->gone.count > 0)
+		delete_gone(&k->gone);
+	if (k->come.count > 1)
+		qsort(k->come.rows, k->come.count, sizeof(*k->come.rows), compare_rows);
+	if (k->come.count > 0)
+		write_come(k->entity, &k->come);
+	k->gone.count = 0;
+	k->come.count = 0;
 }
 
 /* --- rows --- */
 
 static void
-remove_keys(struct keeper *k, TupleTableSlot *old)
+add_to(struct keeper *k, struct key_list *list, const struct key_row *row)
 {
-	bool isnull;
-
-	if (k->gone_count == k->gone_size)
-	{
-		Size size;
-
-		k->gone_size = Max(k->gone_size * 2, 64);
-		size = k->gone_size * sizeof(Datum);
-		k->gone_orgs = k->gone_orgs ? repalloc(k->gone_orgs, size) : palloc(size);
-		k->gone_ids = k->gone_ids ? repalloc(k->gone_ids, size) : palloc(size);
-	}
-	k->gone_orgs[k->gone_count] = datumCopy(slot_getattr(old, k->org, &isnull), false, UUID_LEN);
-	k->gone_ids[k->gone_count++] = datumCopy(slot_getattr(old, k->id, &isnull), false, UUID_LEN);
-}
-
-static void
-make_room(struct keeper *k, int count)
-{
-	if (k->count + count > BATCH)
+	if (list->count == BATCH)
 		flush(k);
-	if (k->count + count <= k->size)
-		return;
-	k->size = Max(k->size * 2, MATCH_KEY_MAX);
-	k->rows = k->rows ? repalloc(k->rows, k->size * sizeof(*k->rows)) :
-						palloc(k->size * sizeof(*k->rows));
+	if (list->count == list->size)
+	{
+		list->size = Max(list->size * 2, MATCH_KEY_MAX);
+		list->rows = list->rows ? repalloc(list->rows, list->size * sizeof(*list->rows)) :
+								  palloc(list->size * sizeof(*list->rows));
+	}
+	list->rows[list->count++] = *row;
 }
 
-static void
-add_keys(struct keeper *k, TupleTableSlot *new)
+/* The keys of a row, sorted, into out; how many there are. One in the bin has none. */
+static int
+keys_of(struct keeper *k, TupleTableSlot *slot, int64 *out)
 {
-	struct match_record record = { .slot = new };
-	int64 hashes[MATCH_KEY_MAX];
+	struct match_record record = { .slot = slot };
 	MemoryContext caller;
 	bool isnull;
-	pg_uuid_t org;
-	pg_uuid_t id;
 	int count;
 
-	(void) slot_getattr(new, k->deleted, &isnull);
+	(void) slot_getattr(slot, k->deleted, &isnull);
 	if (!isnull)
-		return;
+		return 0;
+	have_rules(k, DatumGetUUIDP(slot_getattr(slot, k->org, &isnull)));
 	memcpy(record.column, k->column, sizeof(record.column));
-	org = *DatumGetUUIDP(slot_getattr(new, k->org, &isnull));
-	id = *DatumGetUUIDP(slot_getattr(new, k->id, &isnull));
-	have_rules(k, &org);
 	caller = MemoryContextSwitchTo(k->row);
-	count = sh_match_hashes(k->entity, &record, k->rules, hashes);
+	count = sh_match_hashes(k->entity, &record, k->rules, out);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(k->row);
-	make_room(k, count);
-	for (int i = 0; i < count; i++)
-		k->rows[k->count++] = (struct key_row){ .org = org, .key = hashes[i], .id = id };
+	return count;
+}
+
+/* What of the row's keys goes, and what comes; a side that is NULL has none. */
+static void
+keep_row(struct keeper *k, TupleTableSlot *old, TupleTableSlot *new)
+{
+	TupleTableSlot *slot = new ? new : old;
+	int64 before[MATCH_KEY_MAX];
+	int64 after[MATCH_KEY_MAX];
+	int before_count = old ? keys_of(k, old, before) : 0;
+	int after_count = new ? keys_of(k, new, after) : 0;
+	struct key_row row;
+	bool isnull;
+	int i = 0;
+	int j = 0;
+
+	row.org = *DatumGetUUIDP(slot_getattr(slot, k->org, &isnull));
+	row.id = *DatumGetUUIDP(slot_getattr(slot, k->id, &isnull));
+	while (i < before_count || j < after_count)
+	{
+		bool goes = j == after_count || (i < before_count && before[i] < after[j]);
+		bool comes = i == before_count || (j < after_count && after[j] < before[i]);
+
+		row.key = goes ? before[i] : after[j];
+		if (goes || comes)
+			add_to(k, goes ? &k->gone : &k->come, &row);
+		i += !comes;
+		j += !goes;
+	}
 }
 
 static bool
@@ -371,10 +441,7 @@ read_rows(struct keeper *k, Tuplestorestate *oldrows, Tuplestorestate *newrows)
 			elog(ERROR, "the transition tables differ in length");
 		if (has_old && has_new && !makes_other_keys(k, old, new))
 			continue;
-		if (has_old)
-			remove_keys(k, old);
-		if (has_new)
-			add_keys(k, new);
+		keep_row(k, has_old ? old : NULL, has_new ? new : NULL);
 	}
 	ExecDropSingleTupleTableSlot(old);
 	ExecDropSingleTupleTableSlot(new);
@@ -416,8 +483,8 @@ sh_match_keep(PG_FUNCTION_ARGS)
 	k.deleted = column_of(k.desc, "deleted_at");
 	for (int i = 0; i < MATCH_FIELDS; i++)
 		k.column[i] = Max(SPI_fnumber(k.desc, sh_match_field_name(i)), 0);
-	k.row =
-		AllocSetContextCreate(CurrentMemoryContext, "saleshub match keys", ALLOCSET_DEFAULT_SIZES);
+	k.row = AllocSetContextCreate(
+		CurrentMemoryContext, "saleshub match keys", 0, ROW_MEMORY, ALLOCSET_DEFAULT_MAXSIZE);
 	read_rows(&k, td->tg_oldtable, td->tg_newtable);
 	flush(&k);
 	return PointerGetDatum(NULL);

@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "match.h"
 
@@ -222,13 +223,81 @@ has_word(const char *words, const char *word)
 	return false;
 }
 
+/* A word of the lists of names, and which list. */
+struct name_word
+{
+	const char *word;
+	int len;
+	int list;
+};
+
+static struct name_word *name_words = NULL; /* sorted by word, then list */
+static int name_word_count = 0;
+
+static int
+compare_words(const struct name_word *a, const char *word, int len)
+{
+	int order = memcmp(a->word, word, Min(a->len, len));
+
+	return order != 0 ? order : a->len - len;
+}
+
+static int
+compare_name_words(const void *a, const void *b)
+{
+	const struct name_word *x = a;
+	const struct name_word *y = b;
+	int order = compare_words(x, y->word, y->len);
+
+	return order != 0 ? order : x->list - y->list;
+}
+
+/* Once in the life of a backend. */
+static void
+sort_name_words(void)
+{
+	int count = 0;
+
+	for (int i = 0; i < (int) lengthof(nicknames); i++)
+		count += strlen(nicknames[i]);
+	name_words = MemoryContextAlloc(TopMemoryContext, count * sizeof(*name_words));
+	count = 0;
+	for (int i = 0; i < (int) lengthof(nicknames); i++)
+		for (const char *p = nicknames[i]; *p;)
+		{
+			int len = strcspn(p, " ");
+
+			name_words[count++] = (struct name_word){ p, len, i };
+			p += len + (p[len] == ' ');
+		}
+	qsort(name_words, count, sizeof(*name_words), compare_name_words);
+	name_word_count = count;
+}
+
 const char *
 sh_match_full_name(const char *word, int nth)
 {
-	for (int i = 0; i < (int) lengthof(nicknames); i++)
-		if (has_word(nicknames[i], word) && nth-- == 0)
-			return pnstrdup(nicknames[i], strcspn(nicknames[i], " "));
-	return NULL;
+	int len = strlen(word);
+	int low = 0;
+	int high;
+
+	if (!name_words)
+		sort_name_words();
+	high = name_word_count;
+	while (low < high)
+	{
+		int middle = (low + high) / 2;
+
+		if (compare_words(&name_words[middle], word, len) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	low += nth;
+	if (low >= name_word_count || compare_words(&name_words[low], word, len) != 0)
+		return NULL;
+	word = nicknames[name_words[low].list];
+	return pnstrdup(word, strcspn(word, " "));
 }
 
 static bool

@@ -234,7 +234,7 @@ static const struct sound *
 sound_at(const char *word, const char *at)
 {
 	for (int i = 0; i < (int) lengthof(sounds); i++)
-		if (sound_fits(&sounds[i], word, at))
+		if (*sounds[i].from == *at && sound_fits(&sounds[i], word, at))
 			return &sounds[i];
 	return NULL;
 }

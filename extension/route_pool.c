@@ -12,6 +12,9 @@
 #include "route.h"
 #include "saleshub.h"
 
+/* So many leads with the same candidates have them stored once, apart from the leads. */
+#define SHARED_FROM 100
+
 const char *
 sh_route_outcome(const struct route_reason *reason, bool assigned)
 {
@@ -261,13 +264,34 @@ sh_route_write(const struct route_pool *pool)
 	PopActiveSnapshot();
 }
 
+/* Store candidates apart, for many leads; the id under which. */
+static pg_uuid_t
+share_candidates(const struct route_entry *entry)
+{
+	static const char *const columns[] = { "org_id", "assignment_candidates_id", "candidates" };
+	struct sh_rows *rows =
+		sh_rows_open("crm", "assignment_candidates", columns, lengthof(columns), false);
+	pg_uuid_t id;
+	Datum values[] = { UUIDPGetDatum(&entry->org),
+					   UUIDPGetDatum(&id),
+					   JsonbPGetDatum(entry->reason->candidates) };
+
+	sh_uuid_v7(&id);
+	sh_rows_add(rows, values, NULL);
+	sh_rows_close(rows);
+	return id;
+}
+
 void
 sh_route_log(const struct route_entry *entries, int count)
 {
-	static const char *const columns[] = { "org_id",	"assignment_id", "lead_id",	   "pool_id",
-										   "member_id", "reason",		 "candidates", "at",
-										   "rule_id" };
+	static const char *const columns[] = {
+		"org_id", "assignment_id", "lead_id", "pool_id", "member_id",
+		"reason", "candidates",	   "at",	  "rule_id", "assignment_candidates_id"
+	};
 	const struct route_reason *reason = entries[0].reason;
+	bool is_shared = count >= SHARED_FROM;
+	pg_uuid_t shared = is_shared ? share_candidates(entries) : (pg_uuid_t){ { 0 } };
 	struct sh_rows *rows = sh_rows_open("crm", "assignment_log", columns, lengthof(columns), false);
 	Datum said[2] = { CStringGetTextDatum(sh_route_outcome(reason, false)),
 					  CStringGetTextDatum(sh_route_outcome(reason, true)) };
@@ -283,13 +307,16 @@ sh_route_log(const struct route_entry *entries, int count)
 						   said[entries[i].assigned],
 						   JsonbPGetDatum(reason->candidates),
 						   TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
-						   UUIDPGetDatum(&reason->rule_id) };
+						   UUIDPGetDatum(&reason->rule_id),
+						   UUIDPGetDatum(&shared) };
 		bool nulls[lengthof(columns)] = { false };
 
 		sh_uuid_v7(&id);
 		nulls[3] = !reason->pooled;
 		nulls[4] = !entries[i].assigned;
+		nulls[6] = is_shared;
 		nulls[8] = !reason->ruled;
+		nulls[9] = !is_shared;
 		sh_rows_add(rows, values, nulls);
 	}
 	sh_rows_close(rows);

@@ -44,8 +44,9 @@ AS $$
 BEGIN
     EXECUTE format(
         -- A key that very many share says little: its records meet by their other keys.
-        'WITH own AS MATERIALIZED (SELECT k.key, k.entity_id FROM saleshub.match_key k'
-        '  WHERE k.org_id = $1 AND k.entity = %1$L AND k.entity_id = ANY ($3)),'
+        'WITH own AS MATERIALIZED (SELECT k.key, r.%2$I AS entity_id FROM crm.%1$I r,'
+        '  unnest(saleshub.match_keys(%1$L, to_jsonb(r), $4)) AS k (key)'
+        '  WHERE r.org_id = $1 AND r.%2$I = ANY ($3) AND r.deleted_at IS NULL),'
         ' bucket AS MATERIALIZED (SELECT d.key FROM (SELECT DISTINCT key FROM own) d, LATERAL ('
         '  SELECT count(*) AS n FROM (SELECT FROM saleshub.match_key m WHERE m.org_id = $1'
         '   AND m.entity = %1$L AND m.key = d.key LIMIT 201) l) c WHERE c.n BETWEEN 2 AND 200),'
@@ -65,7 +66,7 @@ BEGIN
         '  ON CONFLICT (org_id, entity, low_id, high_id) DO UPDATE SET score = excluded.score,'
         '   fields = excluded.fields, duplicate_scan_id = excluded.duplicate_scan_id,'
         '   found_at = now() RETURNING 1)'
-        ' SELECT (SELECT count(*) FROM pair), (SELECT count(*) FROM written)', noun)
+        ' SELECT (SELECT count(*) FROM pair), (SELECT count(*) FROM written)', noun, noun || '_id')
     INTO compared, hits USING org, scan, ids, saleshub.match_rules(org, noun);
 END;
 $$;

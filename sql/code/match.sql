@@ -139,6 +139,11 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_match_keep';
 COMMENT ON FUNCTION saleshub.match_keep() IS
     'Trigger: keeps the keys under which the rows of a kind of record, its argument, are found';
 
+CREATE FUNCTION saleshub.match_lock_rules(org uuid) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_match_lock_rules';
+COMMENT ON FUNCTION saleshub.match_lock_rules(uuid) IS
+    'Waits until nobody writes keys by the rules of an organisation, and lets nobody until the end of the transaction: the keys a record had are computed by the rules that hold';
+
 CREATE FUNCTION saleshub.duplicate_blocks(org uuid, noun text) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_duplicate_blocks';
 COMMENT ON FUNCTION saleshub.duplicate_blocks(uuid, text) IS
@@ -172,6 +177,7 @@ AS $$
 DECLARE
     written bigint;
 BEGIN
+    PERFORM saleshub.match_lock_rules(org);
     DELETE FROM saleshub.match_key m
     WHERE m.org_id = match_rebuild.org AND m.entity = match_rebuild.noun;
     EXECUTE format(

@@ -23,7 +23,7 @@ DECLARE
         'keep_house', 'filter_uses_fold', 'run_maintenance', 'remind', 'wake_at', 'series_next', 'event_start', 'install', 'protect',
         'add_fk', 'capture_on', 'rollup_on', 'route', 'grant_login', 'set_password', 'check',
         'schema_steps', 'sign_in_locked', 'check_locked', 'credential_set', 'session_member',
-        'random_256', 'refresh_token', 'member_password', 'score_is_current', 'score_lock_rules', 'score_rescore',
+        'random_256', 'refresh_token', 'member_password', 'score_is_current', 'score_lock_rules', 'score_rescore', 'match_lock_rules',
         'match_on', 'match_rebuild', 'match_complete', 'restrict',
         'visible_rows', 'visible_on', 'visible_figures', 'columns_on', 'sales_on', 'sales_view', 'sales_policies',
         'sales_functions', 'event_tokens',

@@ -11,13 +11,12 @@ CREATE TABLE IF NOT EXISTS crm.change_log (
     actor_id    uuid,
     request_id  text,
     at          timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (org_id, change_id)
+    -- Ids are ordered by time: the history of a record is read in the order of this index.
+    PRIMARY KEY (org_id, entity, entity_id, change_id)
 );
 COMMENT ON TABLE crm.change_log IS 'Every field of every change of every record, written by trigger in the change''s own commit.';
 COMMENT ON COLUMN crm.change_log.changed IS '{field: [old, new]} of the fields that differ.';
 COMMENT ON COLUMN crm.change_log.actor_id IS 'The member who did it; NULL: a superuser or a program.';
-CREATE INDEX IF NOT EXISTS change_log_entity_idx
-    ON crm.change_log (org_id, entity, entity_id, change_id);
 -- What changed since an instant, and what is too old to be kept.
 CREATE INDEX IF NOT EXISTS change_log_at_idx ON crm.change_log (org_id, entity, at);
 SELECT saleshub.protect('crm.change_log', 'SELECT');
@@ -34,11 +33,10 @@ CREATE TABLE IF NOT EXISTS saleshub.outbox (
     request_id  text,
     at          timestamptz NOT NULL DEFAULT now(),
     data        jsonb,
-    PRIMARY KEY (org_id, outbox_id)
+    -- The sequencer takes the oldest of all organisations.
+    PRIMARY KEY (outbox_id, org_id)
 );
 COMMENT ON TABLE saleshub.outbox IS 'Events of committed transactions that wait for their position; short-lived.';
--- The sequencer takes the oldest of all organisations.
-CREATE INDEX IF NOT EXISTS outbox_order_idx ON saleshub.outbox (outbox_id);
 SELECT saleshub.protect('saleshub.outbox', '');
 
 CREATE TABLE IF NOT EXISTS saleshub.event_log (

@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS crm.score_history (
     reasons jsonb NOT NULL,
     cause text NOT NULL,
     at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (org_id, score_history_id),
+    PRIMARY KEY (org_id, lead_id, score_history_id),
     CONSTRAINT score_history_cause_check CHECK (cause IN ('created', 'updated', 'rules'))
 );
 
@@ -61,9 +61,6 @@ COMMENT ON TABLE crm.score_history IS 'Every score a lead ever had, with its rea
 COMMENT ON COLUMN crm.score_history.previous IS 'The score before; NULL for the first one.';
 COMMENT ON COLUMN crm.score_history.cause IS
     'created, updated: the lead was written; rules: the rules changed.';
-
-CREATE INDEX IF NOT EXISTS score_history_lead_idx
-    ON crm.score_history (org_id, lead_id, score_history_id);
 
 SELECT saleshub.protect('crm.score_history', 'SELECT');
 

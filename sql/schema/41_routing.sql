@@ -90,11 +90,12 @@ CREATE TABLE IF NOT EXISTS crm.assignment_log (
     pool_id uuid,
     member_id uuid,
     reason text NOT NULL,
-    candidates jsonb NOT NULL DEFAULT '[]',
+    candidates jsonb DEFAULT '[]',
     at timestamptz NOT NULL DEFAULT now(),
     rule_id uuid,
     by_hand boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (org_id, assignment_id)
+    assignment_candidates_id uuid,
+    PRIMARY KEY (org_id, lead_id, assignment_id)
 );
 
 COMMENT ON TABLE crm.assignment_log IS
@@ -104,12 +105,23 @@ COMMENT ON COLUMN crm.assignment_log.by_hand IS
     'Whether somebody chose the member; such a lead counts towards the capacity, not towards the quota.';
 COMMENT ON COLUMN crm.assignment_log.member_id IS 'The new owner; NULL when the lead stayed without one.';
 COMMENT ON COLUMN crm.assignment_log.candidates IS
-    'The members of the pool: {member_id, eligible, reason of the exclusion, weight}.';
-
-CREATE INDEX IF NOT EXISTS assignment_log_lead_idx
-    ON crm.assignment_log (org_id, lead_id, assignment_id);
+    'The members of the pool: {member_id, eligible, reason of the exclusion, weight}; NULL: they stand in crm.assignment_candidates.';
+COMMENT ON COLUMN crm.assignment_log.assignment_candidates_id IS
+    'Where the candidates stand that many leads of one statement had in common.';
 
 SELECT saleshub.protect('crm.assignment_log', 'SELECT');
+
+CREATE TABLE IF NOT EXISTS crm.assignment_candidates (
+    org_id uuid NOT NULL DEFAULT saleshub.org_id(),
+    assignment_candidates_id uuid NOT NULL DEFAULT crm.uuid_v7(),
+    candidates jsonb NOT NULL,
+    PRIMARY KEY (org_id, assignment_candidates_id)
+);
+
+COMMENT ON TABLE crm.assignment_candidates IS
+    'Whom routing thought of, where that was the same for many leads of one statement; crm.lead_assignments puts it to each lead.';
+
+SELECT saleshub.protect('crm.assignment_candidates', 'SELECT');
 
 -- For the quota of a day.
 CREATE INDEX IF NOT EXISTS assignment_log_member_idx

@@ -37,15 +37,13 @@ CREATE TABLE IF NOT EXISTS saleshub.match_key (
     entity text COLLATE "C" NOT NULL,
     key bigint NOT NULL,
     entity_id uuid NOT NULL,
-    -- Records come in the order of their ids, so new keys go to the end of this index; an id tells
-    -- the entity, which the indexes leave out: most of their cost is comparing.
-    PRIMARY KEY (org_id, entity_id, key)
+    -- The only index, for looking up. What keys a record has is computed, not looked up; an id tells
+    -- the entity, which is left out here: most of the cost of an index is comparing.
+    PRIMARY KEY (org_id, key, entity_id)
 );
 
 COMMENT ON TABLE saleshub.match_key IS
     'Hashed keys under which live records that may be the same thing are found; written by triggers.';
-
-CREATE INDEX IF NOT EXISTS match_key_key_idx ON saleshub.match_key (org_id, key);
 
 SELECT saleshub.protect('saleshub.match_key', '');
 

@@ -210,6 +210,17 @@ SELECT name, CASE name WHEN 'First' THEN turn ELSE turn - :before END AS turns F
 DELETE FROM crm.routing_pool WHERE name = 'First';
 UPDATE crm.routing_pool_member SET active = true, weight = 1;
 
+-- What many leads of one statement have in common is stored once, and told of each.
+INSERT INTO crm.lead (last_name) SELECT 'crowd' || n FROM generate_series(1, 120) n;
+INSERT INTO crm.lead (last_name) SELECT 'couple' || n FROM generate_series(1, 2) n;
+SELECT regexp_replace(l.last_name, '\d+', '') AS leads, count(*), count(a.candidates) AS own, count(DISTINCT a.assignment_candidates_id) AS shared,
+       count(*) FILTER (WHERE told -> 'candidates' = coalesce(a.candidates, c.candidates) AND told ->> 'member_id' = l.owner_id::text
+                              AND told ->> 'reason' = a.reason AND jsonb_array_length(told -> 'candidates') > 1) AS told
+  FROM crm.lead l JOIN crm.assignment_log a USING (org_id, lead_id)
+  LEFT JOIN crm.assignment_candidates c USING (org_id, assignment_candidates_id),
+       LATERAL (SELECT crm.lead_assignments_get(l.lead_id) -> 'assignments' -> 0) t (told)
+ WHERE l.last_name ~ '^(crowd|couple)\d' GROUP BY 1 ORDER BY 1;
+
 -- Who may change what.
 SELECT pg_temp.failure('UPDATE crm.routing_pool SET turn = 0');
 SELECT pg_temp.failure('UPDATE crm.routing_pool_member SET current = 100');
@@ -232,4 +243,6 @@ SELECT crm.org_create('Routing other', 'Bob', 'bob@routing.example') ->> 'org_id
 SELECT set_config('saleshub.org_id', :'other', false) = :'other' AS context;
 SET ROLE saleshub_user;
 SELECT pg_temp.failure(format('SELECT crm.lead_route(%L)', :'lead'));
+SELECT pg_temp.failure(format('SELECT crm.lead_assignments_get(%L)', :'lead'));
+SELECT count(*) AS shared FROM crm.assignment_candidates;
 SELECT count(*) AS pools, (SELECT count(*) FROM crm.assignment_log) AS logged FROM crm.routing_pool;
