@@ -46,7 +46,10 @@ DECLARE
     referrer record;
     gone bigint;
     lines uuid[] := ARRAY(SELECT l.deal_line_id FROM crm.deal_line l
-                          WHERE noun = 'deal' AND l.org_id = org AND l.deal_id = ANY (ids));
+                          WHERE noun = 'deal' AND l.org_id = org AND l.deal_id = ANY (ids)
+                          UNION ALL
+                          SELECT s.deal_split_id FROM crm.deal_split s
+                          WHERE noun = 'deal' AND s.org_id = org AND s.deal_id = ANY (ids));
 BEGIN
     -- A converted lead lets go of what is removed, and may not be changed otherwise.
     PERFORM saleshub.converted_unlock(true);
@@ -79,7 +82,7 @@ BEGIN
     WHERE l.org_id = org AND l.entity_id = ANY (ids)
         AND (l.entity = noun AND l.op <> 'delete' OR noun = 'activity' AND l.entity = 'activity_link');
     DELETE FROM crm.change_log l
-    WHERE l.org_id = org AND l.entity = 'deal_line' AND l.entity_id = ANY (lines);
+    WHERE l.org_id = org AND l.entity IN ('deal_line', 'deal_split') AND l.entity_id = ANY (lines);
     DELETE FROM crm.merge m
     WHERE m.org_id = org AND m.entity = noun AND (m.winner_id = ANY (ids) OR m.losers && ids);
     DELETE FROM crm.redirect r

@@ -179,6 +179,12 @@ BEGIN
     ELSIF noun = 'deal_line' THEN
         RETURN EXISTS (SELECT FROM crm.deal_line r
                        WHERE r.org_id = saleshub.org_id() AND r.deal_line_id = id);
+    ELSIF noun = 'deal_split' THEN
+        RETURN EXISTS (SELECT FROM crm.deal_split r
+                       WHERE r.org_id = saleshub.org_id() AND r.deal_split_id = id);
+    ELSIF noun = 'quota' THEN
+        RETURN EXISTS (SELECT FROM crm.quota r
+                       WHERE r.org_id = saleshub.org_id() AND r.quota_id = id);
     ELSIF noun = 'attachment' THEN
         RETURN EXISTS (SELECT FROM crm.attachment r
                        WHERE r.org_id = saleshub.org_id() AND r.attachment_id = id);
@@ -305,6 +311,13 @@ BEGIN
         RETURN saleshub.event_tokens(org, 'deal', (
             SELECT l.deal_id FROM crm.deal_line l
             WHERE l.org_id = org AND l.deal_line_id = id));
+    ELSIF noun = 'deal_split' THEN
+        RETURN saleshub.event_tokens(org, 'deal', (
+            SELECT s.deal_id FROM crm.deal_split s
+            WHERE s.org_id = org AND s.deal_split_id = id));
+    ELSIF noun = 'quota' THEN
+        RETURN coalesce((SELECT 'deal/' || q.member_id || ' ' FROM crm.quota q
+                         WHERE q.org_id = org AND q.quota_id = id), '') || 'deal/all';
     ELSIF noun = 'attachment' THEN
         RETURN coalesce((
             SELECT string_agg(coalesce(nullif(saleshub.event_tokens(org, l.entity, l.entity_id), ''),
