@@ -33,13 +33,13 @@ BEGIN
     PERFORM set_config('saleshub.org_id', m.org_id::text, false),
             set_config('saleshub.member_id', m.member_id::text, false),
             set_config('saleshub.member_role', m.role, false)
-    FROM crm.member m WHERE m.name = who;
+    FROM crm.member m WHERE m.email = who || '@quotas.example';
     IF NOT FOUND THEN RAISE 'nobody is called %', who; END IF;
 END;
 $$;
 
 SELECT crm.org_create('Quotas', 'ann', 'ann@quotas.example') ->> 'org_id' AS org \gset
-SELECT crm.org_create('Elsewhere', 'zoe', 'zoe@elsewhere.example') IS NOT NULL;
+SELECT crm.org_create('Elsewhere', 'zoe', 'zoe@quotas.example') IS NOT NULL;
 INSERT INTO crm.member (org_id, name, email, role)
 SELECT :'org', n, n || '@quotas.example', r FROM (VALUES ('rob', 'rep'), ('rea', 'rep'), ('ron', 'rep'), ('max', 'manager')) v (n, r);
 SELECT pg_temp.enter('ann');

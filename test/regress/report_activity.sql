@@ -33,14 +33,14 @@ BEGIN
     PERFORM set_config('saleshub.org_id', m.org_id::text, false),
             set_config('saleshub.member_id', m.member_id::text, false),
             set_config('saleshub.member_role', m.role, false)
-    FROM crm.member m WHERE m.name = who;
+    FROM crm.member m WHERE m.email = who || '@doing.example';
     IF NOT FOUND THEN RAISE 'nobody is called %', who; END IF;
 END;
 $$;
 
 SELECT crm.org_create('Doing', 'ann', 'ann@doing.example') ->> 'org_id' AS org \gset
-SELECT crm.org_create('Elsewhere', 'zoe', 'zoe@elsewhere.example') IS NOT NULL;
-UPDATE crm.routing_pool SET active = false;
+SELECT crm.org_create('Elsewhere', 'zoe', 'zoe@doing.example') IS NOT NULL;
+UPDATE crm.routing_pool SET active = false WHERE org_id = :'org';
 INSERT INTO crm.member (org_id, name, email, role)
 SELECT :'org', n, n || '@doing.example', r FROM (VALUES ('rob', 'rep'), ('rea', 'rep'), ('ron', 'rep'), ('ray', 'readonly')) v (n, r);
 SELECT pg_temp.enter('ann');
@@ -178,3 +178,5 @@ SELECT saleshub.hidden_fields('deal');
 SELECT jsonb_path_query_array(a, '$.columns[*].name'), (a #> '{rows,0}') - 2, a -> 'totals' FROM crm.report_leaderboard_get('2026-01-01', '2026-02-01', 'UTC') a;
 SELECT pg_temp.refused($$SELECT crm.report_leaderboard_get(metric => 'won_amount')$$);
 SELECT crm.report_activity_get('2026-01-01', '2026-02-01', 'UTC') -> 'totals';
+RESET ROLE;
+DELETE FROM crm.sla_timer WHERE org_id = :'org';

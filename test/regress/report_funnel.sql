@@ -33,13 +33,13 @@ BEGIN
     PERFORM set_config('saleshub.org_id', m.org_id::text, false),
             set_config('saleshub.member_id', m.member_id::text, false),
             set_config('saleshub.member_role', m.role, false)
-    FROM crm.member m WHERE m.name = who;
+    FROM crm.member m WHERE m.email = who || '@funnel.example';
     IF NOT FOUND THEN RAISE 'nobody is called %', who; END IF;
 END;
 $$;
 
 SELECT crm.org_create('Funnel', 'ann', 'ann@funnel.example') ->> 'org_id' AS org \gset
-SELECT crm.org_create('Elsewhere', 'zoe', 'zoe@elsewhere.example') IS NOT NULL;
+SELECT crm.org_create('Elsewhere', 'zoe', 'zoe@funnel.example') IS NOT NULL;
 INSERT INTO crm.member (org_id, name, email, role)
 SELECT :'org', n, n || '@funnel.example', 'rep' FROM unnest(ARRAY['rob', 'rea']) n;
 SELECT pg_temp.enter('ann');
@@ -61,7 +61,7 @@ FROM unnest(ARRAY['A Prospecting 1', 'A Engaging 3', 'A Proposal 5', 'A Won 10',
 GRANT SELECT ON step TO saleshub_user;
 INSERT INTO crm.deal (name, stage_id, source, product, owner_id, opened_at, deleted_at)
 SELECT DISTINCT s.deal, g.stage_id, CASE WHEN s.deal IN ('A', 'B', 'E') THEN 'web' ELSE 'fair' END, 'P' || ascii(s.deal) % 2,
-       (SELECT member_id FROM crm.member WHERE name = CASE WHEN s.deal IN ('A', 'C') THEN 'rob' ELSE 'rea' END), '2025-12-01'::timestamptz,
+       (SELECT member_id FROM crm.member WHERE org_id = :'org' AND name = CASE WHEN s.deal IN ('A', 'C') THEN 'rob' ELSE 'rea' END), '2025-12-01'::timestamptz,
        CASE s.deal WHEN 'G' THEN now() END
 FROM step s
 JOIN crm.stage g ON g.org_id = :'org' AND g.name = 'Prospecting';

@@ -33,14 +33,14 @@ BEGIN
     PERFORM set_config('saleshub.org_id', m.org_id::text, false),
             set_config('saleshub.member_id', m.member_id::text, false),
             set_config('saleshub.member_role', m.role, false)
-    FROM crm.member m WHERE m.name = who;
+    FROM crm.member m WHERE m.email = who || '@sources.example';
     IF NOT FOUND THEN RAISE 'nobody is called %', who; END IF;
 END;
 $$;
 
 SELECT crm.org_create('Sources', 'ann', 'ann@sources.example') ->> 'org_id' AS org \gset
-SELECT crm.org_create('Elsewhere', 'zoe', 'zoe@elsewhere.example') IS NOT NULL;
-UPDATE crm.routing_pool SET active = false;
+SELECT crm.org_create('Elsewhere', 'zoe', 'zoe@sources.example') IS NOT NULL;
+UPDATE crm.routing_pool SET active = false WHERE org_id = :'org';
 INSERT INTO crm.member (org_id, name, email, role) SELECT :'org', n, n || '@sources.example', 'rep' FROM unnest(ARRAY['rob', 'rea']) n;
 SELECT pg_temp.enter('ann');
 UPDATE crm.org SET settings = settings || '{"visibility": {"rep": {"deal": "own", "lead": "own", "contact": "own", "company": "own"}}}' WHERE org_id = :'org';
