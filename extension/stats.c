@@ -27,8 +27,10 @@
 #define ITEMS_MAX 100000
 #define ENUMERATED_BITS 17						  /* so many sums at most: 2^17 */
 #define ENUMERATED_WORK_MAX (INT64CONST(1) << 24) /* additions */
-#define GRID_POINTS 262144						  /* on 20 standard deviations */
-#define GRID_POINTS_MAX (1 << 21)				  /* on the sum of all */
+/* On 20 standard deviations; more for more amounts, so that the bound stays near 1 % of one. */
+#define GRID_POINTS_LEAST 65536
+#define GRID_POINTS 262144
+#define GRID_POINTS_MAX (1 << 21) /* on the sum of all */
 #define LEAF_ITEMS 16
 #define TAIL_MASS 1e-16
 #define BOUND_LOG 21.4164 /* ln(2 / 1e-9) */
@@ -138,9 +140,33 @@ part_of_items(const struct stats_item *items, int count, int64 step)
 	return part;
 }
 
-/* In place, of a power of two of complex numbers, each a pair; sign -1 forward, 1 back. */
+/* The half turn in size / 2 steps, for transforms up to this size; grows in a context of its own.
+ */
+struct turns
+{
+	MemoryContext context;
+	int size;
+	double *turn; /* cosine, sine */
+};
+
 static void
-fft(double *z, int n, int sign)
+turns_for(struct turns *turns, int size)
+{
+	if (turns->size >= size)
+		return;
+	if (turns->turn)
+		pfree(turns->turn);
+	turns->turn = MemoryContextAlloc(turns->context, sizeof(double) * size);
+	turns->size = size;
+	for (int j = 0; j < size / 2; j++)
+	{
+		turns->turn[2 * j] = cos(2 * M_PI * j / size);
+		turns->turn[2 * j + 1] = sin(2 * M_PI * j / size);
+	}
+}
+
+static void
+reverse_bits(double *z, int n)
 {
 	for (int i = 1, j = 0; i < n; i++)
 	{
@@ -149,37 +175,42 @@ fft(double *z, int n, int sign)
 		for (; j & bit; bit >>= 1)
 			j ^= bit;
 		j ^= bit;
-		if (i < j)
-			for (int k = 0; k < 2; k++)
-			{
-				double held = z[2 * i + k];
+		for (int k = 0; i < j && k < 2; k++)
+		{
+			double held = z[2 * i + k];
 
-				z[2 * i + k] = z[2 * j + k];
-				z[2 * j + k] = held;
-			}
+			z[2 * i + k] = z[2 * j + k];
+			z[2 * j + k] = held;
+		}
 	}
+}
+
+/* In place, of a power of two of complex numbers, each a pair; sign -1 forward, 1 back. */
+static void
+fft(double *z, int n, int sign, struct turns *turns)
+{
+	turns_for(turns, n);
+	reverse_bits(z, n);
 	for (int len = 2; len <= n; len <<= 1)
 	{
-		int half = len / 2;
+		int step = turns->size / len;
 
 		CHECK_FOR_INTERRUPTS();
-		for (int j = 0; j < half; j++)
+		for (double *block = z; block < z + 2 * n; block += 2 * len)
 		{
-			double turn = sign * 2 * M_PI * j / len;
-			double re = cos(turn);
-			double im = sin(turn);
+			double *far = block + len;
 
-			for (int i = j; i < n; i += len)
+			for (int j = 0; j < len; j += 2)
 			{
-				double *a = z + 2 * i;
-				double *b = z + 2 * (i + half);
-				double x = b[0] * re - b[1] * im;
-				double y = b[0] * im + b[1] * re;
+				const double *turn = turns->turn + (size_t) j * step;
+				double im = sign * turn[1];
+				double x = far[j] * turn[0] - far[j + 1] * im;
+				double y = far[j] * im + far[j + 1] * turn[0];
 
-				b[0] = a[0] - x;
-				b[1] = a[1] - y;
-				a[0] += x;
-				a[1] += y;
+				far[j] = block[j] - x;
+				far[j + 1] = block[j + 1] - y;
+				block[j] += x;
+				block[j + 1] += y;
 			}
 		}
 	}
@@ -187,7 +218,8 @@ fft(double *z, int n, int sign)
 
 /* The imaginary part of (a + ib)^2 is 2ab: one transform does for both. */
 static void
-convolve_by_fft(const struct grid_part *a, const struct grid_part *b, struct grid_part *out)
+convolve_by_fft(const struct grid_part *a, const struct grid_part *b, struct grid_part *out,
+				struct turns *turns)
 {
 	int n = 1;
 	double *z;
@@ -199,7 +231,7 @@ convolve_by_fft(const struct grid_part *a, const struct grid_part *b, struct gri
 		z[2 * i] = a->mass[i];
 	for (int i = 0; i < b->len; i++)
 		z[2 * i + 1] = b->mass[i];
-	fft(z, n, -1);
+	fft(z, n, -1, turns);
 	for (int i = 0; i < n; i++)
 	{
 		double re = z[2 * i];
@@ -208,20 +240,20 @@ convolve_by_fft(const struct grid_part *a, const struct grid_part *b, struct gri
 		z[2 * i] = re * re - im * im;
 		z[2 * i + 1] = 2 * re * im;
 	}
-	fft(z, n, 1);
+	fft(z, n, 1, turns);
 	for (int i = 0; i < out->len; i++)
 		out->mass[i] = Max(z[2 * i + 1] / n / 2, 0);
 	pfree(z);
 }
 
 static struct grid_part
-part_convolve(const struct grid_part *a, const struct grid_part *b)
+part_convolve(const struct grid_part *a, const struct grid_part *b, struct turns *turns)
 {
 	struct grid_part out = { .first = a->first + b->first, .len = a->len + b->len - 1 };
 
 	out.mass = palloc0(sizeof(double) * out.len);
 	if ((int64) Min(a->len, b->len) > 64)
-		convolve_by_fft(a, b, &out);
+		convolve_by_fft(a, b, &out, turns);
 	else
 		for (int i = 0; i < a->len; i++)
 			for (int j = 0; j < b->len; j++)
@@ -232,7 +264,7 @@ part_convolve(const struct grid_part *a, const struct grid_part *b)
 
 /* The sum of these items. Memory of the parts it is made of is given back on the way. */
 static struct grid_part
-part_of(const struct stats_item *items, int count, int64 step)
+part_of(const struct stats_item *items, int count, int64 step, struct turns *turns)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext here;
@@ -245,9 +277,9 @@ part_of(const struct stats_item *items, int count, int64 step)
 		return part_of_items(items, count, step);
 	here = AllocSetContextCreate(caller, "sum on a grid", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(here);
-	left = part_of(items, count / 2, step);
-	right = part_of(items + count / 2, count - count / 2, step);
-	both = part_convolve(&left, &right);
+	left = part_of(items, count / 2, step, turns);
+	right = part_of(items + count / 2, count - count / 2, step, turns);
+	both = part_convolve(&left, &right, turns);
 	kept = MemoryContextAlloc(caller, sizeof(double) * both.len);
 	memcpy(kept, both.mass, sizeof(double) * both.len);
 	both.mass = kept;
@@ -263,6 +295,7 @@ grid_step(const struct stats_item *items, int count)
 	double total = 0;
 	double variance = 0;
 	int64 divisor = 0;
+	double points;
 	double want;
 
 	for (int i = 0; i < count; i++)
@@ -279,7 +312,8 @@ grid_step(const struct stats_item *items, int count)
 			rest = held;
 		}
 	}
-	want = Max(20 * sqrt(variance) / GRID_POINTS, total / GRID_POINTS_MAX);
+	points = Min(GRID_POINTS, Max(GRID_POINTS_LEAST, 13000 * sqrt(count / 12.0)));
+	want = Max(20 * sqrt(variance) / points, total / GRID_POINTS_MAX);
 	return want <= divisor ? divisor : (int64) ceil(want);
 }
 
@@ -306,7 +340,8 @@ static void
 sums_on_grid(const struct stats_item *items, int count, struct stats_sum *out)
 {
 	int64 step = grid_step(items, count);
-	struct grid_part part = part_of(items, count, step);
+	struct turns turns = { .context = CurrentMemoryContext };
+	struct grid_part part = part_of(items, count, step, &turns);
 
 	*out = (struct stats_sum){ .len = part.len,
 							   .first = part.first,
