@@ -47,6 +47,10 @@ async function belongings(session, word)
 	const upload = await make(session, `uploads?name=${word}`, word);
 	const imported = await session.api('POST', '/v1/imports?type=leads', `last_name\n${word} import\n`, { 'content-type': 'text/csv' });
 	assert.equal(imported.status, 201, imported.text);
+	const touch = await make(session, 'touches', { source: word, links: [{ type: 'lead', id: lead.id }] });
+	const month = { period_from: '2026-01-01', period_to: '2026-02-01', amount: '1' };
+	const cost = await make(session, 'source-costs', { source: word, ...month });
+	const quota = await make(session, 'quotas', { member_id: session.member.id, ...month });
 	const [pipeline] = (await session.api('GET', '/v1/pipelines')).body.data;
 	return {
 		leads: lead.id, contacts: contact.id, companies: company.id, deals: deal.id,
@@ -54,7 +58,7 @@ async function belongings(session, word)
 		stages: pipeline.stages[0].id, conversions: conversion.body.conversion_id, merges: merge.body.merge_id, batches: batch.body.batch_id,
 		products: product.id, routing: pools.body.data[0].id, teams: lead.id, sessions: lead.id, filters: filter.id,
 		'custom-fields': field.id, reminders: reminder.id, attachments: file.id, uploads: upload.id,
-		imports: imported.body.id,
+		imports: imported.body.id, touches: touch.id, 'source-costs': cost.id, quotas: quota.id,
 	};
 }
 
@@ -74,7 +78,7 @@ async function contents(org)
 		`SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
 		 WHERE relkind IN ('r', 'p') AND attname = 'org_id' AND NOT attisdropped
 		   AND relnamespace IN ('crm'::regnamespace, 'saleshub'::regnamespace)
-		   AND relname NOT IN ('session', 'login', 'outbox', 'event_log', 'rollup', 'rollup_delta')
+		   AND relname NOT IN ('session', 'login', 'outbox', 'event_log', 'rollup', 'rollup_delta', 'forecast_snapshot')
 		 ORDER BY 1`);
 	assert.ok(tables.length > 10);
 	const parts = [];
@@ -106,6 +110,7 @@ function foreign(route)
 const bodies = {
 	leads: { city: 'Taken' }, contacts: { title: 'Taken' }, companies: { industry: 'Taken' },
 	deals: { product: 'Taken' }, activities: { outcome: 'Taken' }, products: { description: 'Taken' }, members: { name: 'Taken' }, filters: { name: 'Taken' },
+	quotas: { amount: '2' }, 'source-costs': { amount: '2' },
 };
 
 test('the owner sees it all, and has it in the cache', async () =>

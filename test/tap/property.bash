@@ -143,7 +143,7 @@ DECLARE
 BEGIN
     FOR tab IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace IN ('crm'::regnamespace, 'saleshub'::regnamespace)
                 AND relname NOT IN ('change_log', 'outbox', 'event_log', 'event_state', 'score_history', 'assignment_log', 'schema_version',
-                                    'conversion', 'merge', 'rollup', 'rollup_delta', 'route') LOOP
+                                    'conversion', 'merge', 'rollup', 'rollup_delta', 'route', 'forecast_snapshot') LOOP
         EXECUTE format('INSERT INTO prop.state SELECT $1, true %2$s, %3$L || (to_jsonb(t) - ''version'' - ''updated_at'' - ''updated_by'' - ''links_version'')::text'
             ' FROM %1$s t', tab, saleshub.row_is_live(tab), tab || ' ') USING at_level;
     END LOOP;
