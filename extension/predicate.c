@@ -1,5 +1,5 @@
 /*
- * Conditions over the columns of a lead, evaluated for every row.
+ * Conditions over the columns of a lead or an activity, evaluated for every row.
  *
  * Logic is two-valued. A comparison with an empty field is false, except that != and not_in are
  * the exact opposites of = and in. Text is compared without regard to letter case.
@@ -45,15 +45,18 @@ static const struct
 	[FIELD_TAGS] = { "tags", TYPE_TAGS },
 	[FIELD_CONSENT_EMAIL] = { "consent_email", TYPE_BOOLEAN },
 	[FIELD_CONSENT_PHONE] = { "consent_phone", TYPE_BOOLEAN },
+	[FIELD_EVENT_TYPE] = { "type", TYPE_TEXT },
+	[FIELD_EVENT_OUTCOME] = { "outcome", TYPE_TEXT },
+	[FIELD_EVENT_DIRECTION] = { "direction", TYPE_TEXT },
+	[FIELD_EVENT_SUBJECT] = { "subject", TYPE_TEXT },
+	[FIELD_EVENT_DURATION] = { "duration_s", TYPE_INTEGER },
 };
 
-bool
-sh_predicate_find_lead(const struct predicate_catalogue *self, const char *name, int len,
-					   struct predicate_subject *out)
+/* A field from one of these to before another. */
+static bool
+find_within(int from, int end, const char *name, int len, struct predicate_subject *out)
 {
-	if (len > 7 && memcmp(name, "custom.", 7) == 0)
-		return self->org && sh_custom_subject(self->org, "lead", name, len, out);
-	for (int i = 0; i < FIELD_COUNT; i++)
+	for (int i = from; i < end; i++)
 		if (strlen(fields[i].name) == len && memcmp(fields[i].name, name, len) == 0)
 		{
 			out->name = fields[i].name;
@@ -62,6 +65,22 @@ sh_predicate_find_lead(const struct predicate_catalogue *self, const char *name,
 			return true;
 		}
 	return false;
+}
+
+bool
+sh_predicate_find_event(const struct predicate_catalogue *self, const char *name, int len,
+						struct predicate_subject *out)
+{
+	return find_within(FIELD_LEAD_COUNT, FIELD_COUNT, name, len, out);
+}
+
+bool
+sh_predicate_find_lead(const struct predicate_catalogue *self, const char *name, int len,
+					   struct predicate_subject *out)
+{
+	if (len > 7 && memcmp(name, "custom.", 7) == 0)
+		return self->org && sh_custom_subject(self->org, "lead", name, len, out);
+	return find_within(0, FIELD_LEAD_COUNT, name, len, out);
 }
 
 const char *

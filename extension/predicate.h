@@ -31,6 +31,13 @@ enum predicate_field
 	FIELD_TAGS,
 	FIELD_CONSENT_EMAIL,
 	FIELD_CONSENT_PHONE,
+	FIELD_LEAD_COUNT,
+	/* Of an activity. */
+	FIELD_EVENT_TYPE = FIELD_LEAD_COUNT,
+	FIELD_EVENT_OUTCOME,
+	FIELD_EVENT_DIRECTION,
+	FIELD_EVENT_SUBJECT,
+	FIELD_EVENT_DURATION,
 	FIELD_COUNT
 };
 
@@ -100,7 +107,7 @@ struct predicate_text
 	int len;
 };
 
-/* The values of one lead. Zero folded before the first use; it fills itself. */
+/* The values of one lead or activity. Zero folded before the first use; it fills itself. */
 struct predicate_row
 {
 	Datum values[FIELD_COUNT];
@@ -152,6 +159,9 @@ extern enum predicate_type sh_predicate_type(enum predicate_field field);
 /* Find a field of a lead that conditions are evaluated over in memory. */
 extern bool sh_predicate_find_lead(const struct predicate_catalogue *self, const char *name,
 								   int len, struct predicate_subject *out);
+/* The same of an activity. */
+extern bool sh_predicate_find_event(const struct predicate_catalogue *self, const char *name,
+									int len, struct predicate_subject *out);
 /* Lower case, in the current memory context. */
 extern struct predicate_text sh_predicate_fold(const char *data, int len);
 /*
@@ -161,6 +171,8 @@ extern struct predicate_text sh_predicate_fold(const char *data, int len);
  */
 extern struct predicate *sh_predicate_compile(const pg_uuid_t *org, JsonbValue *json,
 											  List **errors);
+/* The same over an activity. */
+extern struct predicate *sh_predicate_compile_event(JsonbValue *json, List **errors);
 /* The same over the fields of a catalogue. */
 extern struct predicate *sh_predicate_compile_over(const struct predicate_catalogue *catalogue,
 												   JsonbValue *json, List **errors);

@@ -64,8 +64,22 @@ static const struct
 static struct predicate *compile(struct compiler *c, JsonbValue *json);
 
 PG_FUNCTION_INFO_V1(sh_score_predicate_errors);
+PG_FUNCTION_INFO_V1(sh_score_event_errors);
 
-/* The faults of a predicate as a JSON array of {pointer, code, detail}. */
+/* The faults of a predicate over activities as a JSON array of {pointer, code, detail}. */
+Datum
+sh_score_event_errors(PG_FUNCTION_ARGS)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue root;
+	List *errors = NIL;
+
+	JsonbToJsonbValue(PG_GETARG_JSONB_P(0), &root);
+	(void) sh_predicate_compile_event(&root, &errors);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(sh_predicate_push_errors(&state, errors)));
+}
+
+/* The same of one over leads. */
 Datum
 sh_score_predicate_errors(PG_FUNCTION_ARGS)
 {
@@ -107,6 +121,14 @@ sh_predicate_compile(const pg_uuid_t *org, JsonbValue *json, List **errors)
 										.in_memory = true };
 
 	return sh_predicate_compile_over(&lead, json, errors);
+}
+
+struct predicate *
+sh_predicate_compile_event(JsonbValue *json, List **errors)
+{
+	struct predicate_catalogue event = { .find = sh_predicate_find_event, .in_memory = true };
+
+	return sh_predicate_compile_over(&event, json, errors);
 }
 
 struct predicate *

@@ -51,11 +51,11 @@ is_given(HeapTuple tuple, TupleDesc desc, const char *name)
 	return !heap_attisnull(tuple, column_of(desc, name), desc);
 }
 
-/* The place of a grade among those that points are given for. */
+/* The place of a grade, by its letter, among those that points are given for. */
 static int
 grade_of(const text *grade)
 {
-	int place = VARSIZE_ANY_EXHDR(grade) == 1 ? VARDATA_ANY(grade)[0] - 'A' : -1;
+	int place = VARSIZE_ANY_EXHDR(grade) > 0 ? VARDATA_ANY(grade)[0] - 'A' : -1;
 
 	return place >= 0 && place < ROUTE_GRADES - 1 ? place : ROUTE_GRADES - 1;
 }

@@ -1,553 +1,448 @@
 /*
- * The score of a lead: the sum of the points of the rules that hold, kept within 0 to 100, with
- * the reasons that add up to it. Computed before the row is written, so that no reader ever sees
- * a lead and its score disagree.
+ * The score of a lead: what it is like (fit, the points of the rules that hold) and what happened
+ * (engagement, points per event that halve with every half-life), each group up to its cap, the
+ * sum from 0 to the cap of all, with reasons that add up to it.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "commands/trigger.h"
-#include "common/hashfn.h"
-#include "executor/spi.h"
+#include <float.h>
+#include <math.h>
+
 #include "fmgr.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/typcache.h"
+#include "utils/numeric.h"
 
 #include "saleshub.h"
 #include "score.h"
 
-PG_FUNCTION_INFO_V1(sh_lead_score);
-PG_FUNCTION_INFO_V1(sh_lead_score_lock);
-PG_FUNCTION_INFO_V1(sh_score_is_current);
-PG_FUNCTION_INFO_V1(sh_score_predicate_true);
-PG_FUNCTION_INFO_V1(sh_score_lock_rules);
-PG_FUNCTION_INFO_V1(sh_score_rescore);
+#define MILLI 1000
+/* No score is meant to get there; keeps sums of int64 apart from overflow. */
+#define SUM_MAX 1e15
 
-/* Organisations whose rules a backend keeps; past that all are dropped and start anew. */
-#define CACHED_ORGS 64
-
-/* Makes the advisory lock of an organisation's rules differ from other uses of its id. */
-#define RULES_LOCK_SEED UINT64CONST(0x73636f72652d7275)
-
-struct cached_rules
+/* What one rule contributes. */
+struct part
 {
-	pg_uuid_t org; /* key */
-	struct sh_stamp stamp;
-	struct score_rules *rules;
+	double value; /* milli, before caps */
+	int64 points; /* milli, after them; the parts of a group add up to its points */
+	int events;
+	bool *counts; /* which events */
 };
 
-/* Where the columns of crm.lead are; made anew when the relation changes. */
-struct lead_columns
+/* --- numbers --- */
+
+Numeric
+sh_score_numeric(int64 milli)
 {
-	Oid relid; /* InvalidOid: not valid */
-	AttrNumber org;
-	AttrNumber score;
-	AttrNumber grade;
-	AttrNumber probability;
-	AttrNumber reasons;
-	AttrNumber custom;
-	AttrNumber fields[FIELD_COUNT];
-};
-
-static HTAB *cache = NULL;
-static Oid rule_relid = InvalidOid;
-static struct lead_columns columns;
-
-/* Set while sh_score_rescore runs: the rules just changed, so the cache cannot vouch for them. */
-static struct
-{
-	const struct score_rules *rules;
-	pg_uuid_t org;
-} pinned;
-
-const char *sh_score_cause = NULL;
-
-static void
-on_relation_change(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == columns.relid)
-		columns.relid = InvalidOid;
-	if (relid == InvalidOid || relid == rule_relid)
-		rule_relid = InvalidOid;
+	if (milli % MILLI == 0)
+		return int64_to_numeric(milli / MILLI);
+	return DatumGetNumeric(DirectFunctionCall1(
+		numeric_trim_scale, NumericGetDatum(int64_div_fast_to_numeric(milli, 3))));
 }
 
-static void
-watch_relations(void)
+int64
+sh_score_milli(Numeric points)
 {
-	static bool watching = false;
+	Datum milli =
+		DirectFunctionCall2(numeric_mul, NumericGetDatum(points), NumericGetDatum(int64_to_numeric(MILLI)));
 
-	if (!watching)
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
-	watching = true;
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, milli));
 }
 
-static Oid
-rule_relation(void)
+/* Whole half-lives since 2000 and the part of the next one that has passed, 0 to 1. */
+static int64
+half_lives(TimestampTz at, int64 half_life, double *rest)
 {
-	if (!OidIsValid(rule_relid))
+	int64 length = half_life * USECS_PER_HOUR;
+	int64 whole = at / length;
+	int64 over = at % length;
+
+	if (over < 0)
 	{
-		watch_relations();
-		rule_relid = get_relname_relid("score_rule", get_namespace_oid("crm", false));
-		if (!OidIsValid(rule_relid))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_TABLE),
-					 errmsg("relation \"crm.score_rule\" does not exist"),
-					 errhint("Run SELECT saleshub.install().")));
+		over += length;
+		whole--;
 	}
-	return rule_relid;
+	*rest = (double) over / (double) length;
+	return whole;
 }
 
-static AttrNumber
-column_of(TupleDesc desc, const char *name, Oid type)
+/* value * 2^shift; a shift out of reach gives 0 or the largest number. */
+static double
+scale(double value, int64 shift)
 {
-	int attno = SPI_fnumber(desc, name);
+	double out = ldexp(value, (int) Min(Max(shift, -5000), 5000));
 
-	if (attno <= 0 || SPI_gettypeid(desc, attno) != type)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of a lead is missing or has another type", name)));
-	return (AttrNumber) attno;
+	return isinf(out) ? copysign(DBL_MAX, value) : out;
 }
 
-static Oid
-type_of_field(enum predicate_field field)
+double
+sh_score_points_at(double value, int64 reference, int64 half_life, TimestampTz at)
 {
-	switch (sh_predicate_type(field))
-	{
-		case TYPE_INTEGER:
-			return INT4OID;
-		case TYPE_NUMERIC:
-			return NUMERICOID;
-		case TYPE_BOOLEAN:
-			return BOOLOID;
-		case TYPE_TAGS:
-			return TEXTARRAYOID;
-		default:
-			return TEXTOID;
-	}
-}
+	double rest;
+	int64 whole;
 
-/* The columns of the relation that the row type belongs to; shards share names, not numbers. */
-static const struct lead_columns *
-columns_of(Oid relid, TupleDesc desc)
-{
-	if (OidIsValid(relid) && columns.relid == relid)
-		return &columns;
-	watch_relations();
-	columns.relid = InvalidOid;
-	columns.org = column_of(desc, "org_id", UUIDOID);
-	columns.score = column_of(desc, "score", INT4OID);
-	columns.grade = column_of(desc, "grade", TEXTOID);
-	columns.probability = column_of(desc, "probability", NUMERICOID);
-	columns.reasons = column_of(desc, "score_reasons", JSONBOID);
-	columns.custom = column_of(desc, "custom", JSONBOID);
-	for (int i = 0; i < FIELD_COUNT; i++)
-		columns.fields[i] = column_of(desc, sh_predicate_column(i), type_of_field(i));
-	columns.relid = relid;
-	return &columns;
+	if (half_life == 0)
+		return value;
+	whole = half_lives(at, half_life, &rest);
+	return scale(value / exp2(rest), reference - whole);
 }
 
 static int64
-rules_lock_key(const pg_uuid_t *org)
+epoch_of(const struct score_rules *rules, int64 half_life)
 {
-	return (int64) DatumGetUInt64(hash_any_extended(org->data, UUID_LEN, RULES_LOCK_SEED));
+	for (int i = 0; i < rules->epoch_count; i++)
+		if (rules->epochs[i].half_life == half_life)
+			return rules->epochs[i].epoch;
+	return 0;
+}
+
+double
+sh_score_stored(const struct score_rules *rules, const struct score_amount *amount)
+{
+	if (amount->half_life == 0)
+		return amount->value;
+	return scale(amount->value, amount->reference - epoch_of(rules, amount->half_life));
+}
+
+/* --- events --- */
+
+static void
+event_row(const struct score_event *event, struct predicate_row *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (int i = 0; i < SCORE_EVENT_FIELDS; i++)
+	{
+		out->values[FIELD_LEAD_COUNT + i] = event->values[i];
+		out->nulls[FIELD_LEAD_COUNT + i] = event->nulls[i];
+	}
+	out->custom_null = true;
+}
+
+/* Which window an event falls into; windows are counted from 2000 on. */
+static int64
+window_of(const struct score_rule *rule, const struct score_event *event)
+{
+	double rest;
+
+	return rule->window > 0 ? half_lives(event->at, rule->window, &rest) : 0;
+}
+
+/* Of each window the latest max_n events that the rule holds for. */
+static void
+choose_events(const struct score_rule *rule, const struct score_events *events, struct part *part)
+{
+	int64 window = 0;
+	int inside = 0;
+
+	part->counts = palloc0(Max(events->count, 1) * sizeof(*part->counts));
+	for (int i = events->count - 1; i >= 0; i--)
+	{
+		struct predicate_row row;
+		int64 at = window_of(rule, &events->events[i]);
+
+		event_row(&events->events[i], &row);
+		if (!sh_predicate_true(rule->predicate, &row))
+			continue;
+		inside = part->events > 0 && at == window ? inside + 1 : 1;
+		window = at;
+		part->events++;
+		part->counts[i] = rule->max_n == 0 || inside <= rule->max_n;
+	}
+}
+
+static struct score_amount *
+amount_of(struct score *out, const struct score_rule *rule)
+{
+	struct score_amount *amount;
+	int n = 0;
+
+	while (n < out->amount_count && (out->amounts[n].group != rule->group ||
+									 out->amounts[n].half_life != rule->half_life))
+		n++;
+	amount = &out->amounts[n];
+	if (n < out->amount_count)
+		return amount;
+	out->amount_count++;
+	amount->group = rule->group;
+	amount->half_life = rule->half_life;
+	amount->value = 0;
+	amount->reference = PG_INT64_MIN;
+	return amount;
+}
+
+/* The points of a rule's events, as value * 2^reference. */
+static double
+sum_events(const struct score_rule *rule, const struct score_events *events,
+		   const struct part *part, int64 reference)
+{
+	double sum = 0;
+
+	for (int i = 0; i < events->count; i++)
+	{
+		double rest;
+		int64 whole;
+
+		if (!part->counts[i])
+			continue;
+		if (rule->half_life == 0)
+			sum += rule->points;
+		else
+		{
+			whole = half_lives(events->events[i].at, rule->half_life, &rest);
+			sum += scale(rule->points * exp2(rest), whole - reference);
+		}
+	}
+	return sum;
+}
+
+/* How far the reference must be for no event to be beyond it: so nothing can overflow. */
+static void
+raise_reference(struct score_amount *amount, const struct score_rule *rule,
+				const struct score_events *events, const struct part *part)
+{
+	for (int i = 0; i < events->count; i++)
+		if (part->counts[i] && rule->half_life > 0)
+		{
+			double rest;
+			int64 whole = half_lives(events->events[i].at, rule->half_life, &rest);
+
+			amount->reference = Max(amount->reference, whole);
+		}
 }
 
 /*
- * Writers of leads share this lock until their transaction ends and whoever changes rules takes
- * it alone: no lead is written by old rules after the leads were scored by the new ones.
+ * Sums are taken in one order, of rules and then of events by time, so that the same events give
+ * the same number to the last bit, however they came and whatever was taken back in between.
+ * Another reference or epoch only changes the exponent.
  */
 static void
-lock_rules(const pg_uuid_t *org, bool alone)
+count_events(const struct score_rules *rules, const struct score_events *events, TimestampTz at,
+			 struct part *parts, struct score *out)
 {
-	(void) DirectFunctionCall1(alone ? pg_advisory_xact_lock_int8 :
-									   pg_advisory_xact_lock_shared_int8,
-							   Int64GetDatum(rules_lock_key(org)));
-}
-
-void
-sh_score_share_rules(const pg_uuid_t *org)
-{
-	lock_rules(org, false);
-}
-
-/* The fetched rule, false when it makes no sense any more. In the current context. */
-static bool
-read_rule(const pg_uuid_t *org, HeapTuple tuple, TupleDesc desc, struct score_rule *out)
-{
-	bool isnull;
-	Jsonb *jsonb = DatumGetJsonbP(SPI_getbinval(tuple, desc, 2, &isnull));
-	List *errors = NIL;
-	JsonbValue root;
-
-	JsonbToJsonbValue(jsonb, &root);
-	out->label = SPI_getvalue(tuple, desc, 1);
-	out->points = DatumGetInt32(SPI_getbinval(tuple, desc, 3, &isnull));
-	out->predicate = sh_predicate_compile(org, &root, &errors);
-	if (!out->predicate)
-		ereport(WARNING,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("scoring rule \"%s\" is not valid and does not count", out->label)));
-	return out->predicate != NULL;
-}
-
-/* Read and compile the rules; the result is a context of its own below parent. */
-static struct score_rules *
-read_rules(const pg_uuid_t *org, MemoryContext parent)
-{
-	static const char sql[] =
-		"SELECT label, predicate, points FROM crm.score_rule"
-		" WHERE org_id OPERATOR(pg_catalog.=) $1 AND active ORDER BY position, score_rule_id";
-	Oid types[1] = { UUIDOID };
-	Datum values[1] = { UUIDPGetDatum(org) };
-	MemoryContext context;
-	MemoryContext before;
-	struct sh_identity identity;
-	struct score_rules *out;
-
-	context = AllocSetContextCreate(CurrentMemoryContext, "saleshub rules", ALLOCSET_SMALL_SIZES);
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, 1, types), values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the scoring rules");
-	before = MemoryContextSwitchTo(context);
-	out = palloc0(sizeof(*out));
-	out->context = context;
-	out->rules = palloc0(Max(SPI_processed, 1) * sizeof(*out->rules));
-	for (uint64 i = 0; i < SPI_processed; i++)
-		if (read_rule(org, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, &out->rules[out->count]))
-			out->count++;
-	MemoryContextSwitchTo(before);
-	SPI_finish();
-	sh_owner_leave(&identity);
-	MemoryContextSetParent(context, parent);
-	return out;
-}
-
-static void
-forget_entry(struct cached_rules *entry)
-{
-	struct score_rules *rules = entry->rules;
-
-	(void) hash_search(cache, &entry->org, HASH_REMOVE, NULL);
-	MemoryContextDelete(rules->context);
-}
-
-static void
-forget_all(void)
-{
-	HASH_SEQ_STATUS scan;
-	struct cached_rules *entry;
-
-	hash_seq_init(&scan, cache);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-		forget_entry(entry);
-}
-
-/*
- * The rules that hold for a lead written now, under the shared lock. They live in the cache, or
- * in the current context where the cache may not keep them.
- */
-static const struct score_rules *
-rules_of(const pg_uuid_t *org)
-{
-	struct cached_rules *entry;
-	struct score_rules *rules;
-	struct sh_stamp stamp;
-	bool keep;
-
-	lock_rules(org, false);
-	if (pinned.rules && memcmp(&pinned.org, org, UUID_LEN) == 0)
-		return pinned.rules;
-	if (!cache)
-		cache = sh_table("saleshub rules",
-						 sizeof(pg_uuid_t),
-						 sizeof(struct cached_rules),
-						 CACHED_ORGS,
-						 TopMemoryContext);
-	entry = hash_search(cache, org, HASH_FIND, NULL);
-	if (entry && sh_slot_fresh(&entry->stamp, rule_relation(), org))
-		return entry->rules;
-	if (entry)
-		forget_entry(entry);
-
-	keep = sh_slot_stamp(&stamp);
-	rules = read_rules(org, CurrentMemoryContext);
-	if (!keep || !sh_slot_fresh(&stamp, rule_relation(), org))
-		return rules;
-	if (hash_get_num_entries(cache) >= CACHED_ORGS)
-		forget_all();
-	entry = hash_search(cache, org, HASH_ENTER, NULL);
-	MemoryContextSetParent(rules->context, CacheMemoryContext);
-	entry->stamp = stamp;
-	entry->rules = rules;
-	return rules;
-}
-
-static char
-grade_of(int points)
-{
-	return points >= 80 ? 'A' : points >= 60 ? 'B' : points >= 40 ? 'C' : points >= 20 ? 'D' : 'E';
-}
-
-static void
-push_reason(JsonbParseState **state, const char *label, int64 points)
-{
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	sh_json_string(state, "label", label);
-	sh_json_number(state, "points", points);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
-}
-
-void
-sh_score(const struct score_rules *rules, struct predicate_row *row, struct score *out)
-{
-	JsonbParseState *state = NULL;
-	int64 sum = 0;
-
-	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	out->amounts = palloc(rules->count * sizeof(*out->amounts));
 	for (int i = 0; i < rules->count; i++)
 	{
 		const struct score_rule *rule = &rules->rules[i];
+		struct part *part = &parts[i];
+		int counted = 0;
 
-		if (rule->points == 0 || !sh_predicate_true(rule->predicate, row))
+		if (!rule->per_event)
 			continue;
-		sum += rule->points;
-		push_reason(&state, rule->label, rule->points);
+		choose_events(rule, events, part);
+		for (int k = 0; k < events->count; k++)
+			counted += part->counts[k];
+		part->events = counted;
+		if (counted > 0)
+			raise_reference(amount_of(out, rule), rule, events, part);
 	}
-	out->points = (int) Min(Max(sum, 0), SCORE_MAX);
-	out->grade = grade_of(out->points);
-	if (sum > SCORE_MAX)
-		push_reason(&state, "limited to 100", out->points - sum);
-	if (sum < 0)
-		push_reason(&state, "not below 0", out->points - sum);
-	out->reasons = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	for (int i = 0; i < rules->count; i++)
+	{
+		const struct score_rule *rule = &rules->rules[i];
+		struct score_amount *amount;
+		double sum;
+
+		if (parts[i].events == 0)
+			continue;
+		out->engaged = true;
+		amount = amount_of(out, rule);
+		sum = sum_events(rule, events, &parts[i], amount->reference);
+		amount->value += sum;
+		parts[i].value = sh_score_points_at(sum, amount->reference, rule->half_life, at) * MILLI;
+	}
+}
+
+/* --- groups --- */
+
+static int64
+to_milli(double value)
+{
+	return (int64) rint(Min(Max(value, -SUM_MAX), SUM_MAX));
+}
+
+/* The points of a group before its cap, milli; of engagement from its amounts, shortest first. */
+static int64
+group_sum(const struct score_rules *rules, int group, const struct part *parts, TimestampTz at,
+		  const struct score *score)
+{
+	double sum = 0;
+	int64 last = -1;
+
+	if (!rules->groups[group].engagement)
+	{
+		for (int i = 0; i < rules->count; i++)
+			if (rules->rules[i].group == group)
+				sum += parts[i].value;
+		return to_milli(sum);
+	}
+	for (;;)
+	{
+		const struct score_amount *next = NULL;
+
+		for (int i = 0; i < score->amount_count; i++)
+			if (score->amounts[i].group == group && score->amounts[i].half_life > last &&
+				(!next || score->amounts[i].half_life < next->half_life))
+				next = &score->amounts[i];
+		if (!next)
+			return to_milli(sum * MILLI);
+		sum += sh_score_points_at(next->value, next->reference, next->half_life, at);
+		last = next->half_life;
+	}
+}
+
+/* Give one thousandth (step 1) or take one (-1) where rounding was most to blame. */
+static void
+correct(const struct score_rules *rules, int group, struct part *parts, const double *exact,
+		int step)
+{
+	int most = -1;
+
+	for (int i = 0; i < rules->count; i++)
+	{
+		if (rules->rules[i].group != group || parts[i].value == 0)
+			continue;
+		if (most < 0 || (exact[i] - parts[i].points) * step > (exact[most] - parts[most].points) * step)
+			most = i;
+	}
+	parts[most].points += step;
+}
+
+/*
+ * Share out the points of a group by largest remainder (Hamilton's method); in proportion to what
+ * there was when its cap made them less.
+ */
+static void
+share_out(const struct score_rules *rules, int group, struct part *parts, int64 total, bool capped)
+{
+	double *exact = palloc(rules->count * sizeof(*exact));
+	double sum = 0;
+	int64 given = 0;
+
+	for (int i = 0; i < rules->count; i++)
+		if (rules->rules[i].group == group)
+			sum += parts[i].value;
+	for (int i = 0; i < rules->count; i++)
+	{
+		if (rules->rules[i].group != group || parts[i].value == 0)
+			continue;
+		exact[i] = capped ? parts[i].value * total / sum : parts[i].value;
+		parts[i].points = to_milli(floor(exact[i]));
+		given += parts[i].points;
+	}
+	for (; given < total; given++)
+		correct(rules, group, parts, exact, 1);
+	for (; given > total; given--)
+		correct(rules, group, parts, exact, -1);
+	pfree(exact);
+}
+
+/* The points of a group within its cap; its parts add up to them. */
+static int64
+count_group(const struct score_rules *rules, int group, struct part *parts, TimestampTz at,
+			const struct score *score)
+{
+	int64 cap = rules->groups[group].cap;
+	int64 total = group_sum(rules, group, parts, at, score);
+	bool capped = cap >= 0 && total > cap;
+
+	if (capped || (rules->groups[group].engagement && score->engaged))
+		share_out(rules, group, parts, capped ? cap : total, capped);
+	else
+		for (int i = 0; i < rules->count; i++)
+			if (rules->rules[i].group == group)
+				parts[i].points = (int64) parts[i].value;
+	return capped ? cap : total;
+}
+
+/* --- the whole --- */
+
+/* Which of the tiers is reached, from 0. */
+static int
+tier_of(const struct score_tiers *tiers, int64 milli)
+{
+	int n = 0;
+
+	while (n < tiers->count && milli < tiers->from[n])
+		n++;
+	return n;
 }
 
 static void
-read_row(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols,
-		 struct predicate_row *out)
+push_points(JsonbParseState **state, const char *key, int64 milli)
 {
-	memset(out->folded, 0, sizeof(out->folded));
-	for (int i = 0; i < FIELD_COUNT; i++)
-		out->values[i] = heap_getattr(tuple, cols->fields[i], desc, &out->nulls[i]);
-	out->custom = heap_getattr(tuple, cols->custom, desc, &out->custom_null);
-	out->custom_read = NULL;
+	JsonbValue v = { .type = jbvNumeric };
+
+	v.val.numeric = sh_score_numeric(milli);
+	sh_json_key(state, key);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static void
+push_limit(JsonbParseState **state, const char *label, int64 milli)
+{
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	sh_json_string(state, "label", label);
+	push_points(state, "points", milli);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static void
+push_reason(JsonbParseState **state, const struct score_rules *rules, const struct score_rule *rule,
+			const struct part *part)
+{
+	const struct score_group *group = &rules->groups[rule->group];
+	int64 uncapped = to_milli(part->value);
+
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	sh_json_string(state, "label", rule->label);
+	push_points(state, "points", part->points);
+	if (group->name)
+		sh_json_string(state, "group", group->name);
+	if (rule->per_event)
+		sh_json_number(state, "events", part->events);
+	/* A thousandth less or more is rounding. */
+	if (uncapped > part->points + 1 || uncapped < part->points - 1)
+		push_points(state, "uncapped", uncapped);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static Jsonb *
+reasons_of(const struct score_rules *rules, const struct part *parts, int64 sum, int64 points)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < rules->count; i++)
+		if (parts[i].points != 0)
+			push_reason(&state, rules, &rules->rules[i], &parts[i]);
+	if (sum > rules->cap)
+		push_limit(&state, psprintf("limited to %d", (int) (rules->cap / MILLI)), points - sum);
+	if (sum < 0)
+		push_limit(&state, "not below 0", points - sum);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 }
 
 void
-sh_score_row(Oid relid, TupleDesc desc, HeapTuple tuple, struct predicate_row *out)
+sh_score(const struct score_rules *rules, struct predicate_row *row,
+		 const struct score_events *events, TimestampTz at, struct score *out)
 {
-	read_row(tuple, desc, columns_of(relid, desc), out);
-}
+	struct part *parts = palloc0(Max(rules->count, 1) * sizeof(*parts));
 
-static void
-score_tuple(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols, struct score *out)
-{
-	struct predicate_row row;
-	bool isnull;
-	Datum org = heap_getattr(tuple, cols->org, desc, &isnull);
-
-	if (isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("the organisation of a lead must be given")));
-	read_row(tuple, desc, cols, &row);
-	sh_score(rules_of(DatumGetUUIDP(org)), &row, out);
-}
-
-/* Whether the tuple already says what the rules say. */
-static bool
-is_current(HeapTuple tuple, TupleDesc desc, const struct lead_columns *cols,
-		   const struct score *score)
-{
-	bool isnull;
-	Datum value = heap_getattr(tuple, cols->score, desc, &isnull);
-
-	if (isnull || DatumGetInt32(value) != score->points)
-		return false;
-	value = heap_getattr(tuple, cols->grade, desc, &isnull);
-	if (isnull || VARSIZE_ANY_EXHDR(DatumGetPointer(value)) != 1 ||
-		*VARDATA_ANY(DatumGetPointer(value)) != score->grade)
-		return false;
-	(void) heap_getattr(tuple, cols->probability, desc, &isnull);
-	if (!isnull)
-		return false;
-	value = heap_getattr(tuple, cols->reasons, desc, &isnull);
-	return !isnull &&
-		   compareJsonbContainers(&DatumGetJsonbP(value)->root, &score->reasons->root) == 0;
-}
-
-/* BEFORE INSERT OR UPDATE, for each row: what was given for the score's columns does not count. */
-Datum
-sh_lead_score(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	const struct lead_columns *cols;
-	struct score score;
-	HeapTuple tuple;
-	TupleDesc desc;
-	int numbers[4];
-	Datum values[4];
-	bool nulls[4] = { false, false, true, false };
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		elog(ERROR, "saleshub.lead_score must be a trigger before a row is written");
-	tuple =
-		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	desc = RelationGetDescr(trigger->tg_relation);
-	cols = columns_of(RelationGetRelid(trigger->tg_relation), desc);
-	score_tuple(tuple, desc, cols, &score);
-	if (is_current(tuple, desc, cols, &score))
-		return PointerGetDatum(tuple);
-
-	numbers[0] = cols->score;
-	numbers[1] = cols->grade;
-	numbers[2] = cols->probability;
-	numbers[3] = cols->reasons;
-	values[0] = Int32GetDatum(score.points);
-	values[1] = PointerGetDatum(cstring_to_text_with_len(&score.grade, 1));
-	values[2] = (Datum) 0;
-	values[3] = JsonbPGetDatum(score.reasons);
-	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 4, numbers, values, nulls));
-}
-
-/*
- * BEFORE INSERT OR UPDATE, for each statement: take the shared lock before any row is locked, so
- * that who changes rules and who changes leads meet at the lock and not crosswise.
- */
-Datum
-sh_lead_score_lock(PG_FUNCTION_ARGS)
-{
-	pg_uuid_t org;
-
-	if (sh_context_org(&org))
-		lock_rules(&org, false);
-	return PointerGetDatum(NULL);
-}
-
-/* saleshub.score_lock_rules(org uuid): wait for writers of leads and keep new ones out. */
-Datum
-sh_score_lock_rules(PG_FUNCTION_ARGS)
-{
-	lock_rules(PG_GETARG_UUID_P(0), true);
-	PG_RETURN_VOID();
-}
-
-/* A row of crm.lead given as a record; release the descriptor when done. */
-static const struct lead_columns *
-lead_argument(HeapTupleHeader header, HeapTupleData *tuple, TupleDesc *desc)
-{
-	Oid type = HeapTupleHeaderGetTypeId(header);
-
-	*desc = lookup_rowtype_tupdesc(type, HeapTupleHeaderGetTypMod(header));
-	memset(tuple, 0, sizeof(*tuple));
-	tuple->t_len = HeapTupleHeaderGetDatumLength(header);
-	tuple->t_data = header;
-	return columns_of(type == RECORDOID ? InvalidOid : get_typ_typrelid(type), *desc);
-}
-
-/* saleshub.score_is_current(lead record) returns boolean: a row of crm.lead has its score. */
-Datum
-sh_score_is_current(PG_FUNCTION_ARGS)
-{
-	const struct lead_columns *cols;
-	HeapTupleData tuple;
-	TupleDesc desc;
-	struct score score;
-	bool current;
-
-	cols = lead_argument(PG_GETARG_HEAPTUPLEHEADER(0), &tuple, &desc);
-	score_tuple(&tuple, desc, cols, &score);
-	current = is_current(&tuple, desc, cols, &score);
-	ReleaseTupleDesc(desc);
-	PG_RETURN_BOOL(current);
-}
-
-/* saleshub.score_predicate_true(predicate jsonb, lead record) returns boolean */
-Datum
-sh_score_predicate_true(PG_FUNCTION_ARGS)
-{
-	const struct lead_columns *cols;
-	struct predicate *predicate;
-	struct predicate_row row;
-	HeapTupleData tuple;
-	List *errors = NIL;
-	JsonbValue root;
-	TupleDesc desc;
-	pg_uuid_t org;
-	bool holds;
-
-	JsonbToJsonbValue(PG_GETARG_JSONB_P(0), &root);
-	predicate = sh_predicate_compile(sh_context_org(&org) ? &org : NULL, &root, &errors);
-	if (!predicate)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the condition is not valid")));
-	cols = lead_argument(PG_GETARG_HEAPTUPLEHEADER(1), &tuple, &desc);
-	read_row(&tuple, desc, cols, &row);
-	holds = sh_predicate_true(predicate, &row);
-	ReleaseTupleDesc(desc);
-	PG_RETURN_BOOL(holds);
-}
-
-static uint64
-write_scores(const pg_uuid_t *org)
-{
-	/* Setting a column to itself is enough: the trigger puts in what belongs there. */
-	static const char sql[] = "UPDATE crm.lead AS l SET score = l.score"
-							  " WHERE l.org_id OPERATOR(pg_catalog.=) $1 AND l.deleted_at IS NULL"
-							  " AND l.status OPERATOR(pg_catalog.<>) 'converted'"
-							  " AND NOT saleshub.score_is_current(l)";
-	Oid types[1] = { UUIDOID };
-	Datum values[1] = { UUIDPGetDatum(org) };
-	struct sh_identity identity;
-	uint64 rows;
-
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, 1, types), values, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not score the leads");
-	rows = SPI_processed;
-	SPI_finish();
-	sh_owner_leave(&identity);
-	return rows;
-}
-
-/*
- * saleshub.score_rescore(org uuid) returns bigint: score the open leads of an organisation by
- * its present rules; the number of leads whose score or reasons changed.
- */
-Datum
-sh_score_rescore(PG_FUNCTION_ARGS)
-{
-	pg_uuid_t *org = PG_GETARG_UUID_P(0);
-	struct score_rules *rules;
-	volatile uint64 rows = 0;
-
-	lock_rules(org, true);
-	rules = read_rules(org, CurrentMemoryContext);
-	PG_TRY();
+	memset(out, 0, sizeof(*out));
+	for (int i = 0; i < rules->count; i++)
+		if (!rules->rules[i].per_event && rules->rules[i].points != 0 &&
+			sh_predicate_true(rules->rules[i].predicate, row))
+			parts[i].value = (double) rules->rules[i].points * MILLI;
+	if (events && events->count > 0 && rules->has_events)
+		count_events(rules, events, Max(at, events->events[events->count - 1].at), parts, out);
+	for (int i = 0; i < rules->group_count; i++)
 	{
-		pinned.rules = rules;
-		pinned.org = *org;
-		sh_score_cause = "rules";
-		rows = write_scores(org);
+		int64 points = count_group(rules, i, parts, at, out);
+
+		*(rules->groups[i].engagement ? &out->engagement : &out->fit) += points;
 	}
-	PG_FINALLY();
-	{
-		pinned.rules = NULL;
-		sh_score_cause = NULL;
-	}
-	PG_END_TRY();
-	MemoryContextDelete(rules->context);
-	PG_RETURN_INT64((int64) rows);
+	out->points = Min(Max(out->fit + out->engagement, 0), rules->cap);
+	out->grade[0] = 'A' + tier_of(&rules->fit, out->fit);
+	if (rules->has_events)
+		out->grade[1] = '1' + tier_of(&rules->engagement, out->engagement);
+	out->reasons = reasons_of(rules, parts, out->fit + out->engagement, out->points);
+	pfree(parts);
 }

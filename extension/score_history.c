@@ -1,6 +1,7 @@
 /* The history of scores: which score a lead got, when and why, one statement at a time. */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -27,12 +28,14 @@ enum history_column
 	HISTORY_GRADE,
 	HISTORY_REASONS,
 	HISTORY_CAUSE,
+	HISTORY_ACTIVITY,
 	HISTORY_AT,
 	HISTORY_COLUMNS
 };
 
 static const char *const history_names[HISTORY_COLUMNS] = {
-	"org_id", "score_history_id", "lead_id", "score", "previous", "grade", "reasons", "cause", "at"
+	"org_id", "score_history_id", "lead_id", "score",		"previous",
+	"grade",  "reasons",		  "cause",	 "activity_id", "at"
 };
 
 struct history_reader
@@ -42,8 +45,29 @@ struct history_reader
 	AttrNumber org;
 	AttrNumber lead;
 	AttrNumber score;
+	AttrNumber engagement;
+	AttrNumber as_of;
 	AttrNumber grade;
 	AttrNumber reasons;
+	AttrNumber status;
+	AttrNumber deleted;
+};
+
+/* What the history ends with. */
+struct latest
+{
+	bool found;
+	Numeric score;
+	text *grade;
+};
+
+/* Leads that were closed or opened, of one organisation at a time. */
+struct moved
+{
+	pg_uuid_t org;
+	int count;
+	int space;
+	Datum *leads;
 };
 
 static void
@@ -54,6 +78,10 @@ open_reader(struct history_reader *reader, Tuplestorestate *store, TupleDesc des
 	reader->org = SPI_fnumber(desc, "org_id");
 	reader->lead = SPI_fnumber(desc, "lead_id");
 	reader->score = SPI_fnumber(desc, "score");
+	reader->engagement = SPI_fnumber(desc, "engagement");
+	reader->as_of = SPI_fnumber(desc, "score_as_of");
+	reader->status = SPI_fnumber(desc, "status");
+	reader->deleted = SPI_fnumber(desc, "deleted_at");
 	reader->grade = SPI_fnumber(desc, "grade");
 	reader->reasons = SPI_fnumber(desc, "score_reasons");
 	tuplestore_rescan(store);
@@ -86,13 +114,39 @@ same_value(struct history_reader *a, struct history_reader *b, AttrNumber attno)
 	return datum_image_eq(va, vb, att->attbyval, att->attlen);
 }
 
-/* Add the lead in new; old is NULL for one just created. */
+static bool
+is_null(struct history_reader *reader, AttrNumber attno)
+{
+	bool isnull;
+
+	(void) slot_getattr(reader->slot, attno, &isnull);
+	return isnull;
+}
+
+static Datum
+value_of(struct history_reader *reader, AttrNumber attno)
+{
+	bool isnull;
+
+	return slot_getattr(reader->slot, attno, &isnull);
+}
+
+/* When the score is of, which is when it was written unless events count. */
+static TimestampTz
+instant_of(struct history_reader *row)
+{
+	if (is_null(row, row->as_of))
+		return GetCurrentTransactionStartTimestamp();
+	return DatumGetTimestampTz(value_of(row, row->as_of));
+}
+
+/* Add the lead in new; previous is NULL for one just created. */
 static void
-add_row(struct sh_rows *rows, struct history_reader *old, struct history_reader *new,
-		const char *cause)
+add_row(struct sh_rows *rows, Numeric previous, struct history_reader *new, const char *cause)
 {
 	Datum values[HISTORY_COLUMNS] = { 0 };
 	bool nulls[HISTORY_COLUMNS] = { false };
+	const pg_uuid_t *activity;
 	pg_uuid_t id;
 
 	sh_uuid_v7(&id);
@@ -100,17 +154,144 @@ add_row(struct sh_rows *rows, struct history_reader *old, struct history_reader 
 	values[HISTORY_ID] = UUIDPGetDatum(&id);
 	values[HISTORY_LEAD] = slot_getattr(new->slot, new->lead, &nulls[HISTORY_LEAD]);
 	values[HISTORY_SCORE] = slot_getattr(new->slot, new->score, &nulls[HISTORY_SCORE]);
-	nulls[HISTORY_PREVIOUS] = true;
-	if (old)
-		values[HISTORY_PREVIOUS] = slot_getattr(old->slot, old->score, &nulls[HISTORY_PREVIOUS]);
+	nulls[HISTORY_PREVIOUS] = !previous;
+	if (previous)
+		values[HISTORY_PREVIOUS] = NumericGetDatum(previous);
 	values[HISTORY_GRADE] = slot_getattr(new->slot, new->grade, &nulls[HISTORY_GRADE]);
 	values[HISTORY_REASONS] = slot_getattr(new->slot, new->reasons, &nulls[HISTORY_REASONS]);
 	if (!nulls[HISTORY_REASONS])
 		values[HISTORY_REASONS] = PointerGetDatum(PG_DETOAST_DATUM(values[HISTORY_REASONS]));
 	values[HISTORY_CAUSE] = PointerGetDatum(cstring_to_text(cause));
-	values[HISTORY_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	activity = sh_score_cause_of(DatumGetUUIDP(values[HISTORY_LEAD]));
+	nulls[HISTORY_ACTIVITY] = !activity;
+	if (activity)
+		values[HISTORY_ACTIVITY] = UUIDPGetDatum(activity);
+	values[HISTORY_AT] = TimestampTzGetDatum(instant_of(new));
 	sh_rows_add(rows, values, nulls);
 	pfree(DatumGetPointer(values[HISTORY_CAUSE]));
+}
+
+static void
+read_latest(struct history_reader *row, struct latest *out)
+{
+	static const char sql[] = "SELECT h.score, h.grade FROM crm.score_history AS h"
+							  " WHERE h.org_id OPERATOR(pg_catalog.=) $1"
+							  " AND h.lead_id OPERATOR(pg_catalog.=) $2"
+							  " ORDER BY h.score_history_id DESC LIMIT 1";
+	Oid types[2] = { UUIDOID, UUIDOID };
+	Datum values[2] = { value_of(row, row->org), value_of(row, row->lead) };
+	MemoryContext outside = CurrentMemoryContext;
+	MemoryContext before;
+	struct sh_identity identity;
+
+	memset(out, 0, sizeof(*out));
+	sh_owner_enter(&identity);
+	SPI_connect();
+	if (SPI_execute_plan(sh_plan(sql, 2, types), values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the history of a score");
+	before = MemoryContextSwitchTo(outside);
+	if (SPI_processed > 0)
+	{
+		HeapTuple tuple = SPI_tuptable->vals[0];
+		bool isnull;
+		Datum grade = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull);
+
+		out->found = true;
+		out->grade = isnull ? NULL : DatumGetTextPCopy(grade);
+		out->score = DatumGetNumericCopy(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	MemoryContextSwitchTo(before);
+	SPI_finish();
+	sh_owner_leave(&identity);
+}
+
+static bool
+same_grade(struct history_reader *row, const text *grade)
+{
+	text *now = is_null(row, row->grade) ? NULL : DatumGetTextPP(value_of(row, row->grade));
+
+	if (!now || !grade)
+		return !now && !grade;
+	return VARSIZE_ANY_EXHDR(now) == VARSIZE_ANY_EXHDR(grade) &&
+		   memcmp(VARDATA_ANY(now), VARDATA_ANY(grade), VARSIZE_ANY_EXHDR(now)) == 0;
+}
+
+/*
+ * The score of a lead with events moves all the time: it is remembered when the grade changes or
+ * when it is far enough from what was remembered last.
+ */
+static void
+add_moving(struct sh_rows *rows, struct history_reader *old, struct history_reader *new,
+		   const char *cause)
+{
+	int64 delta = sh_score_rules(DatumGetUUIDP(value_of(new, new->org)), true)->delta;
+	int64 now = sh_score_milli(DatumGetNumeric(value_of(new, new->score)));
+	struct latest latest;
+	int64 moved;
+
+	read_latest(new, &latest);
+	if (!latest.found)
+	{
+		add_row(rows, DatumGetNumeric(value_of(old, old->score)), new, cause);
+		return;
+	}
+	moved = now - sh_score_milli(latest.score);
+	if (!same_grade(new, latest.grade) || Abs(moved) >= Max(delta, 1))
+		add_row(rows, latest.score, new, cause);
+}
+
+static void
+add_change(struct sh_rows *rows, struct history_reader *old, struct history_reader *new,
+		   const char *cause)
+{
+	if (same_value(old, new, new->score) && same_value(old, new, new->reasons) &&
+		same_value(old, new, new->grade))
+		return;
+	if (!is_null(old, old->engagement) || !is_null(new, new->engagement))
+		add_moving(rows, old, new, cause);
+	else
+		add_row(rows, DatumGetNumeric(value_of(old, old->score)), new, cause);
+}
+
+/* --- leads that are closed or opened --- */
+
+static bool
+is_closed(struct history_reader *row)
+{
+	text *status = DatumGetTextPP(value_of(row, row->status));
+
+	return !is_null(row, row->deleted) ||
+		   (VARSIZE_ANY_EXHDR(status) == 9 && memcmp(VARDATA_ANY(status), "converted", 9) == 0);
+}
+
+/* What the closed ones were engaged by is no longer offered; of the opened ones it is again. */
+static void
+store_moved(struct moved *moved)
+{
+	if (moved->count > 0)
+		sh_score_store(&moved->org, moved->leads, moved->count);
+	moved->count = 0;
+}
+
+static void
+note_moved(struct moved *moved, struct history_reader *old, struct history_reader *new)
+{
+	const pg_uuid_t *org = DatumGetUUIDP(value_of(new, new->org));
+
+	if (is_closed(old) == is_closed(new) ||
+		(is_null(old, old->engagement) && is_null(new, new->engagement)))
+		return;
+	if (moved->count > 0 && memcmp(&moved->org, org, UUID_LEN) != 0)
+		store_moved(moved);
+	if (moved->count == moved->space)
+	{
+		moved->space = Max(16, moved->space * 2);
+		moved->leads = moved->leads ?
+						   repalloc_huge(moved->leads, moved->space * sizeof(*moved->leads)) :
+						   palloc(moved->space * sizeof(*moved->leads));
+	}
+	moved->org = *org;
+	moved->leads[moved->count++] = datumCopy(value_of(new, new->lead), false, UUID_LEN);
 }
 
 /*
@@ -122,6 +303,7 @@ write_rows(struct sh_rows *rows, TriggerData *trigger, const char *cause)
 {
 	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
 	bool update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	struct moved moved = { 0 };
 	struct history_reader old;
 	struct history_reader new;
 
@@ -131,15 +313,19 @@ write_rows(struct sh_rows *rows, TriggerData *trigger, const char *cause)
 	while (next_row(&new))
 	{
 		if (!update)
+		{
 			add_row(rows, NULL, &new, cause);
-		else if (!next_row(&old) || !same_value(&old, &new, new.lead))
+			continue;
+		}
+		if (!next_row(&old) || !same_value(&old, &new, new.lead))
 			elog(ERROR, "the old and new rows of an update do not match");
-		else if (!same_value(&old, &new, new.score) || !same_value(&old, &new, new.reasons))
-			add_row(rows, &old, &new, cause);
+		add_change(rows, &old, &new, cause);
+		note_moved(&moved, &old, &new);
 	}
 	if (update)
 		close_reader(&old);
 	close_reader(&new);
+	store_moved(&moved);
 }
 
 /* AFTER INSERT or UPDATE, for each statement, with transition tables. */

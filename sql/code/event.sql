@@ -88,6 +88,7 @@ BEGIN
     PERFORM saleshub.rollup_follow();
     PERFORM saleshub.filter_uses_fold();
     PERFORM saleshub.forecast_run();
+    PERFORM saleshub.score_rebase();
     RETURN gone;
 END
 $$;
@@ -178,6 +179,11 @@ BEGIN
     ok := NOT EXISTS (SELECT FROM saleshub.attachment_faults(20));
     detail := CASE WHEN ok THEN '20 files at random are what was sent'
                    ELSE 'files are damaged: SELECT * FROM saleshub.attachment_faults()' END;
+    RETURN NEXT;
+    item := 'score';
+    ok := NOT EXISTS (SELECT FROM saleshub.score_faults(100));
+    detail := CASE WHEN ok THEN 'the latest 100 leads of each organisation have the scores that their rules and events give'
+                   ELSE 'scores are not right: SELECT * FROM saleshub.score_faults(), then saleshub.score_rescore(org_id)' END;
     RETURN NEXT;
     item := 'erasure';
     ok := coalesce((SELECT e.erased_in = e.identity FROM saleshub.event_state e), true);

@@ -82,7 +82,8 @@ BEGIN
             AND NOT a.attisdropped AND a.attgenerated = ''
             AND NOT a.attname = ANY (ARRAY[
                 'org_id', noun || '_id', 'version', 'created_at', 'created_by', 'updated_at',
-                'updated_by', 'deleted_at', 'score', 'grade', 'probability', 'score_reasons',
+                'updated_by', 'deleted_at', 'score', 'fit', 'engagement', 'score_as_of', 'grade',
+                'probability', 'score_reasons',
                 'status'])
             AND a.attname NOT LIKE 'converted\_%');
 END;

@@ -68,6 +68,8 @@ BEGIN
     PERFORM saleshub.touches_let_go(org, noun, ids);
     DELETE FROM crm.score_history h
     WHERE noun = 'lead' AND h.org_id = org AND h.lead_id = ANY (ids);
+    DELETE FROM crm.lead_engagement e
+    WHERE noun = 'lead' AND e.org_id = org AND e.lead_id = ANY (ids);
     DELETE FROM crm.assignment_log a
     WHERE noun = 'lead' AND a.org_id = org AND a.lead_id = ANY (ids);
     DELETE FROM crm.sla_timer t

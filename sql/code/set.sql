@@ -56,7 +56,9 @@ BEGIN
         END IF;
         seen := seen || id;
         IF jsonb_typeof(entry.item -> 'predicate') = 'object' THEN
-            faults := faults || saleshub.predicate_faults(at || '/predicate', entry.item -> 'predicate');
+            faults := faults || CASE WHEN entry.item -> 'per_event' = 'true'
+                THEN saleshub.event_faults(at || '/predicate', entry.item -> 'predicate')
+                ELSE saleshub.predicate_faults(at || '/predicate', entry.item -> 'predicate') END;
         END IF;
     END LOOP;
     IF faults <> '[]' THEN

@@ -23,7 +23,10 @@ CREATE TABLE IF NOT EXISTS crm.lead (
     custom jsonb NOT NULL DEFAULT '{}',
     consent_email boolean,
     consent_phone boolean,
-    score integer NOT NULL DEFAULT 0,
+    score numeric NOT NULL DEFAULT 0,
+    fit numeric NOT NULL DEFAULT 0,
+    engagement numeric,
+    score_as_of timestamptz,
     grade text,
     probability numeric,
     score_reasons jsonb NOT NULL DEFAULT '[]',
@@ -48,7 +51,7 @@ CREATE TABLE IF NOT EXISTS crm.lead (
     CONSTRAINT lead_annual_revenue_check CHECK (annual_revenue BETWEEN 0 AND 1e15),
     CONSTRAINT lead_annual_revenue_currency_check
         CHECK (annual_revenue_currency ~ '^[A-Z]{3}$'),
-    CONSTRAINT lead_score_check CHECK (score BETWEEN 0 AND 100),
+    CONSTRAINT lead_score_check CHECK (score BETWEEN 0 AND 1000),
     CONSTRAINT lead_probability_check CHECK (probability BETWEEN 0 AND 1),
     CONSTRAINT lead_custom_check CHECK (jsonb_typeof(custom) = 'object')
 );
@@ -61,8 +64,14 @@ COMMENT ON COLUMN crm.lead.state IS 'State, province or region of the country.';
 COMMENT ON COLUMN crm.lead.consent_email IS 'Whether e-mail is allowed; NULL when never asked.';
 COMMENT ON COLUMN crm.lead.consent_phone IS 'Whether calls are allowed; NULL when never asked.';
 COMMENT ON COLUMN crm.lead.score IS
-    'Sum of the points in score_reasons, 0 to 100; written by a trigger.';
-COMMENT ON COLUMN crm.lead.grade IS 'The score as a letter, A to E; written by a trigger.';
+    'Sum of the points in score_reasons, from 0 to the cap of all; of score_as_of, written by a trigger.';
+COMMENT ON COLUMN crm.lead.fit IS 'Points of what the lead is like; they do not decay.';
+COMMENT ON COLUMN crm.lead.engagement IS
+    'Points of what happened, as they were at score_as_of; NULL: nothing that counts did.';
+COMMENT ON COLUMN crm.lead.score_as_of IS
+    'The instant that a decaying score is of; NULL: the score does not move by itself.';
+COMMENT ON COLUMN crm.lead.grade IS
+    'Fit as a letter, A to E, and where events count engagement as a digit; written by a trigger.';
 COMMENT ON COLUMN crm.lead.probability IS
     'Chance of conversion by the trained model, 0 to 1; NULL without a model.';
 COMMENT ON COLUMN crm.lead.score_reasons IS

@@ -120,3 +120,5 @@ SELECT saleshub.add_fk('import_issue_import_fk', 'crm.import_issue', 'org_id, im
 SELECT saleshub.add_fk('custom_build_field_fk', 'saleshub.custom_build',
                        'org_id, custom_field_id', 'crm.custom_field', 'org_id, custom_field_id',
                        'CASCADE');
+SELECT saleshub.add_fk('score_rule_group_fk', 'crm.score_rule', 'org_id, score_group_id',
+    'crm.score_group', 'org_id, score_group_id');

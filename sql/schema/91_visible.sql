@@ -62,6 +62,8 @@ SELECT saleshub.visible_rows('crm.deal_line', ARRAY['SELECT', 'UPDATE', 'DELETE'
     '(SELECT saleshub.sees_all(''deal'')) OR saleshub.record_visible(''deal'', deal_id)');
 SELECT saleshub.visible_rows('crm.score_history', ARRAY['SELECT'],
     '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
+SELECT saleshub.visible_rows('crm.lead_engagement', ARRAY['SELECT'],
+    '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
 SELECT saleshub.visible_rows('crm.assignment_log', ARRAY['SELECT'],
     '(SELECT saleshub.sees_all(''lead'')) OR saleshub.record_visible(''lead'', lead_id)');
 SELECT saleshub.visible_rows('crm.conversion', ARRAY['SELECT', 'UPDATE'],

@@ -10,6 +10,7 @@ SELECT saleshub.columns_on('crm.product', 'product');
 SELECT saleshub.columns_on('crm.deal_line', 'deal');
 SELECT saleshub.restrict('crm.stage_history', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open(''deal'', false))');
 SELECT saleshub.restrict('crm.score_history', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open(''lead'', false))');
+SELECT saleshub.restrict('crm.lead_engagement', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open(''lead'', false))');
 SELECT saleshub.restrict('crm.assignment_log', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open(''lead'', false))');
 SELECT saleshub.restrict('crm.routing_queue', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open(''lead'', false))');
 SELECT saleshub.restrict('crm.conversion', 'columns_select', 'SELECT', '(SELECT saleshub.columns_open_all())');
