@@ -426,13 +426,16 @@ sh_score(const struct score_rules *rules, struct predicate_row *row,
 {
 	struct part *parts = palloc0(Max(rules->count, 1) * sizeof(*parts));
 
+	/* Before an event it would be worth more than it gives, without bound. */
+	if (events && events->count > 0)
+		at = Max(at, events->events[events->count - 1].at);
 	memset(out, 0, sizeof(*out));
 	for (int i = 0; i < rules->count; i++)
 		if (!rules->rules[i].per_event && rules->rules[i].points != 0 &&
 			sh_predicate_true(rules->rules[i].predicate, row))
 			parts[i].value = (double) rules->rules[i].points * MILLI;
 	if (events && events->count > 0 && rules->has_events)
-		count_events(rules, events, Max(at, events->events[events->count - 1].at), parts, out);
+		count_events(rules, events, at, parts, out);
 	for (int i = 0; i < rules->group_count; i++)
 	{
 		int64 points = count_group(rules, i, parts, at, out);
