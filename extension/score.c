@@ -42,8 +42,8 @@ sh_score_numeric(int64 milli)
 int64
 sh_score_milli(Numeric points)
 {
-	Datum milli =
-		DirectFunctionCall2(numeric_mul, NumericGetDatum(points), NumericGetDatum(int64_to_numeric(MILLI)));
+	Datum milli = DirectFunctionCall2(
+		numeric_mul, NumericGetDatum(points), NumericGetDatum(int64_to_numeric(MILLI)));
 
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, milli));
 }
@@ -155,8 +155,8 @@ amount_of(struct score *out, const struct score_rule *rule)
 	struct score_amount *amount;
 	int n = 0;
 
-	while (n < out->amount_count && (out->amounts[n].group != rule->group ||
-									 out->amounts[n].half_life != rule->half_life))
+	while (n < out->amount_count &&
+		   (out->amounts[n].group != rule->group || out->amounts[n].half_life != rule->half_life))
 		n++;
 	amount = &out->amounts[n];
 	if (n < out->amount_count)
@@ -299,7 +299,8 @@ correct(const struct score_rules *rules, int group, struct part *parts, const do
 	{
 		if (rules->rules[i].group != group || parts[i].value == 0)
 			continue;
-		if (most < 0 || (exact[i] - parts[i].points) * step > (exact[most] - parts[most].points) * step)
+		if (most < 0 ||
+			(exact[i] - parts[i].points) * step > (exact[most] - parts[most].points) * step)
 			most = i;
 	}
 	parts[most].points += step;

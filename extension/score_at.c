@@ -153,7 +153,8 @@ sh_score_worth(PG_FUNCTION_ARGS)
 		PG_GETARG_FLOAT8(0), PG_GETARG_INT32(2), PG_GETARG_INT32(1), PG_GETARG_TIMESTAMPTZ(3)));
 }
 
-/* saleshub.score_shift(amount float8, by integer) returns float8: amount / 2^by, 0 when that is nothing. */
+/* saleshub.score_shift(amount float8, by integer) returns float8: amount / 2^by, 0 when that is
+ * nothing. */
 Datum
 sh_score_shift(PG_FUNCTION_ARGS)
 {

@@ -50,8 +50,7 @@ take_event(HTAB *table, HeapTuple tuple, TupleDesc desc)
 	struct score_event *event;
 	bool isnull;
 
-	of = hash_search(
-		table, DatumGetUUIDP(SPI_getbinval(tuple, desc, 1, &isnull)), HASH_FIND, NULL);
+	of = hash_search(table, DatumGetUUIDP(SPI_getbinval(tuple, desc, 1, &isnull)), HASH_FIND, NULL);
 	if (!of)
 		return;
 	if (of->count == of->space)
@@ -136,8 +135,7 @@ const pg_uuid_t *
 sh_score_cause_of(const pg_uuid_t *lead)
 {
 	static const pg_uuid_t none = { 0 };
-	const struct score_events *of =
-		pinned ? hash_search(pinned, lead, HASH_FIND, NULL) : NULL;
+	const struct score_events *of = pinned ? hash_search(pinned, lead, HASH_FIND, NULL) : NULL;
 
 	return of && memcmp(&of->cause, &none, UUID_LEN) != 0 ? &of->cause : NULL;
 }
@@ -206,8 +204,9 @@ store_amounts(const pg_uuid_t *org, const struct score_rules *rules, HTAB *event
 			  const Datum *leads, int count)
 {
 	static const char sql[] = "SELECT saleshub.score_store($1, $2, $3, $4, $5, $6)";
-	Oid types[6] = { UUIDOID,	   UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID,
-					 INT4ARRAYOID, FLOAT8ARRAYOID };
+	Oid types[6] = {
+		UUIDOID, UUIDARRAYOID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, FLOAT8ARRAYOID
+	};
 	struct amounts new = { 0 };
 	struct sh_identity identity;
 	Datum values[6];
@@ -217,10 +216,10 @@ store_amounts(const pg_uuid_t *org, const struct score_rules *rules, HTAB *event
 	values[1] = uuid_array(leads, count);
 	values[2] = uuid_array(new.leads, new.count);
 	values[3] = uuid_array(new.groups, new.count);
-	values[4] = PointerGetDatum(
-		construct_array(new.half_lives, new.count, INT4OID, 4, true, TYPALIGN_INT));
-	values[5] = PointerGetDatum(construct_array(
-		new.values, new.count, FLOAT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[4] =
+		PointerGetDatum(construct_array(new.half_lives, new.count, INT4OID, 4, true, TYPALIGN_INT));
+	values[5] = PointerGetDatum(
+		construct_array(new.values, new.count, FLOAT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	sh_owner_enter(&identity);
 	SPI_connect();
 	if (SPI_execute_plan(sh_plan(sql, 6, types), values, NULL, false, 0) != SPI_OK_SELECT)
@@ -254,8 +253,9 @@ lock_open(const pg_uuid_t *org, const Datum *leads, int count, int *open)
 	{
 		bool isnull;
 
-		out[i] = datumCopy(
-			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull), false, UUID_LEN);
+		out[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull),
+						   false,
+						   UUID_LEN);
 	}
 	MemoryContextSwitchTo(before);
 	SPI_finish();
@@ -334,11 +334,8 @@ sh_score_leads(const pg_uuid_t *org, const Datum *leads, const Datum *activities
 		sh_score_cause = cause;
 		for (int i = 0; i < count; i += BATCH)
 		{
-			score_batch(org,
-						rules,
-						leads + i,
-						activities ? activities + i : NULL,
-						Min(BATCH, count - i));
+			score_batch(
+				org, rules, leads + i, activities ? activities + i : NULL, Min(BATCH, count - i));
 			MemoryContextReset(context);
 		}
 	}
@@ -461,7 +458,8 @@ sh_activity_link_score(PG_FUNCTION_ARGS)
 	activity = SPI_fnumber(desc, "activity_id");
 	entity = SPI_fnumber(desc, "entity");
 	lead = SPI_fnumber(desc, "entity_id");
-	open_transition(&rows, trigger->tg_newtable ? trigger->tg_newtable : trigger->tg_oldtable, desc);
+	open_transition(
+		&rows, trigger->tg_newtable ? trigger->tg_newtable : trigger->tg_oldtable, desc);
 	while (next_row(&rows))
 	{
 		bool isnull;
@@ -483,8 +481,9 @@ sh_activity_link_score(PG_FUNCTION_ARGS)
 }
 
 /* What of an activity makes an event: whether, when, and what rules may ask for. */
-static const char *const event_columns[] = { "done_at", "deleted_at", "type",		"outcome",
-											 "direction", "subject",  "duration_s", "created_at" };
+static const char *const event_columns[] = {
+	"done_at", "deleted_at", "type", "outcome", "direction", "subject", "duration_s", "created_at"
+};
 
 static bool
 same_value(const struct transition *a, const struct transition *b, AttrNumber attno)

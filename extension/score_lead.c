@@ -143,8 +143,7 @@ numbers_of(const struct score_columns *cols, int *out)
 }
 
 static void
-read_written(HeapTuple tuple, TupleDesc desc, const struct score_columns *cols,
-			 struct written *out)
+read_written(HeapTuple tuple, TupleDesc desc, const struct score_columns *cols, struct written *out)
 {
 	int numbers[WRITTEN];
 
@@ -485,11 +484,8 @@ sh_score_rescore(PG_FUNCTION_ARGS)
 		leads = leads_with_events(org, &count);
 		sh_score_leads(org, leads, NULL, count, "rules");
 		sh_score_cause = "rules";
-		sh_score_pin_events(sh_table("saleshub no events",
-									 UUID_LEN,
-									 sizeof(struct score_events),
-									 1,
-									 CurrentMemoryContext));
+		sh_score_pin_events(sh_table(
+			"saleshub no events", UUID_LEN, sizeof(struct score_events), 1, CurrentMemoryContext));
 		rows = write_scores(org);
 	}
 	PG_FINALLY();

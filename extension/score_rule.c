@@ -88,9 +88,8 @@ lock_rules(const pg_uuid_t *org, bool alone)
 {
 	int64 key = (int64) DatumGetUInt64(hash_any_extended(org->data, UUID_LEN, RULES_LOCK_SEED));
 
-	(void) DirectFunctionCall1(alone ? pg_advisory_xact_lock_int8 :
-									   pg_advisory_xact_lock_shared_int8,
-							   Int64GetDatum(key));
+	(void) DirectFunctionCall1(
+		alone ? pg_advisory_xact_lock_int8 : pg_advisory_xact_lock_shared_int8, Int64GetDatum(key));
 }
 
 void
@@ -162,8 +161,8 @@ compile_groups(JsonbContainer *list, struct score_rules *out)
 		JsonbContainer *json = getIthJsonbValueFromContainer(list, i)->val.binary.data;
 		struct score_group *group = &out->groups[out->group_count++];
 
-		group->id = *DatumGetUUIDP(
-			DirectFunctionCall1(uuid_in, CStringGetDatum(sh_json_text(json, "id"))));
+		group->id =
+			*DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(sh_json_text(json, "id"))));
 		group->name = sh_json_text(json, "name");
 		group->engagement = strcmp(sh_json_text(json, "kind"), "engagement") == 0;
 		group->cap = milli_or(json, "cap", -1);
@@ -242,8 +241,7 @@ sh_score_compile(const pg_uuid_t *org, Jsonb *definition, struct score_rules *ou
 	{
 		struct score_rule *rule = &out->rules[out->count];
 
-		if (!compile_rule(
-				org, getIthJsonbValueFromContainer(rules, i)->val.binary.data, out, rule))
+		if (!compile_rule(org, getIthJsonbValueFromContainer(rules, i)->val.binary.data, out, rule))
 			continue;
 		out->has_events = out->has_events || rule->per_event;
 		out->count++;
