@@ -150,8 +150,8 @@ export function badge(status) {
 export function score(record) {
 	return h(
 		'span',
-		{ class: `score score-${record.grade ?? 'E'}`, title: `Grade ${record.grade ?? '–'}` },
-		h('b', String(record.score ?? 0)),
+		{ class: `score score-${record.grade?.[0] ?? 'E'}`, title: `Grade ${record.grade ?? '–'}` },
+		h('b', String(Math.round(record.score ?? 0))),
 		record.grade && h('span', record.grade),
 	);
 }

@@ -257,6 +257,16 @@ export function leadPanel(box, id, { close }) {
 		panel.focus();
 	}
 
+	/** How the points of a reason came about: the group that limits them, how many events. */
+	function note({ group, events, uncapped }) {
+		const parts = [
+			group,
+			events && `${events} ${events === 1 ? 'event' : 'events'}`,
+			uncapped !== undefined && `${uncapped} before the cap`,
+		].filter(Boolean);
+		return parts.length > 0 && h('small.muted', ` ${parts.join(' · ')}`);
+	}
+
 	function drawScore(answer) {
 		const rows = answer.reasons ?? [];
 		const top = Math.max(...rows.map((row) => Math.abs(row.points)), 1);
@@ -269,7 +279,7 @@ export function leadPanel(box, id, { close }) {
 						rows.map((row) =>
 							h(
 								'li',
-								h('span', row.label),
+								h('span', row.label, note(row)),
 								h('meter', {
 									class: row.points < 0 ? 'minus' : '',
 									min: 0,
@@ -280,9 +290,20 @@ export function leadPanel(box, id, { close }) {
 								h('b', row.points > 0 ? `+${row.points}` : String(row.points)),
 							),
 						),
-						h('li.sum', h('span', 'Score'), h('span'), h('b', String(answer.score))),
+						h(
+							'li.sum',
+							h(
+								'span',
+								'Score',
+								answer.engagement !== null &&
+									h('small.muted', ` fit ${answer.fit}, engagement ${answer.engagement}`),
+							),
+							h('span'),
+							h('b', String(answer.score)),
+						),
 					)
 				: h('p.muted', 'No scoring rule matches this lead.'),
+			answer.as_of && h('p.muted', 'Points of events halve with time; as of ', when(answer.as_of), '.'),
 		);
 	}
 

@@ -37,8 +37,8 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         RETURN OLD;
     END IF;
-    IF TG_TABLE_NAME = 'score_setting' THEN
-        PERFORM saleshub.score_thresholds_check(NEW.thresholds);
+    IF to_jsonb(NEW) ? 'thresholds' THEN
+        PERFORM saleshub.score_thresholds_check(to_jsonb(NEW) -> 'thresholds');
     END IF;
     RETURN NEW;
 END
