@@ -99,8 +99,8 @@ function foreign(route)
 	if (!route.path.includes('{'))
 		return null;
 	const noun = route.path.split('/')[2].replace(/:.*/, '');
-	if (noun === 'tags')
-		return null; // a word, no id
+	if (noun === 'tags' || noun === 'scoring')
+		return null; // a word or a number, no id
 	const id = noun === 'auth' ? theirs.sessions : theirs[noun];
 	assert.ok(id, `an id for ${route.path}`);
 	return route.path.replace(/\{[^}]+\}/g, id);
