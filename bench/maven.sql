@@ -37,12 +37,18 @@ BEGIN
           UNION
           SELECT manager, 'manager' FROM maven_team
           ORDER BY 1) t;
+    -- A team for each region, below it one for each manager, with the agents.
     INSERT INTO crm.team (name)
     SELECT DISTINCT regional_office FROM maven_team;
+    INSERT INTO crm.team (name, parent_id, manager_id)
+    SELECT DISTINCT s.manager, t.team_id, m.member_id
+    FROM maven_team s
+    JOIN crm.team t ON t.org_id = org AND t.name = s.regional_office
+    JOIN crm.member m ON m.org_id = org AND m.name = s.manager;
     INSERT INTO crm.team_member (team_id, member_id)
     SELECT DISTINCT t.team_id, m.member_id
     FROM maven_team s
-    JOIN crm.team t ON t.org_id = org AND t.name = s.regional_office
+    JOIN crm.team t ON t.org_id = org AND t.name = s.manager
     JOIN crm.member m ON m.org_id = org AND m.name IN (s.sales_agent, s.manager);
 
     FOR a IN SELECT * FROM maven_account ORDER BY account LOOP
@@ -73,17 +79,22 @@ BEGIN
         JOIN crm.member m ON m.org_id = org AND m.name = d.sales_agent
         ORDER BY nullif(d.engage_date, ''), d.opportunity_id
     LOOP
-        PERFORM crm.deal_create(jsonb_strip_nulls(jsonb_build_object(
+        -- What is open stands at list price, also what was open once.
+        made := crm.deal_create(jsonb_strip_nulls(jsonb_build_object(
             'name', a.opportunity_id,
             'company_id', ids -> nullif(a.account, ''),
             'owner_id', a.member_id,
             'product', a.product_name,
-            'stage_id', stages -> a.deal_stage,
-            -- what is still open stands at list price
-            'amount', jsonb_build_object('amount', coalesce(nullif(a.close_value, ''), a.sales_price),
-                                         'currency', 'USD'),
-            'opened_at', coalesce(nullif(a.engage_date, '')::timestamp AT TIME ZONE 'UTC', last_day),
-            'closed_at', nullif(a.close_date, '')::timestamp AT TIME ZONE 'UTC')));
+            'stage_id', stages -> CASE a.deal_stage WHEN 'Prospecting' THEN 'Prospecting'
+                                  ELSE 'Engaging' END,
+            'amount', jsonb_build_object('amount', a.sales_price, 'currency', 'USD'),
+            'opened_at', coalesce(nullif(a.engage_date, '')::timestamp AT TIME ZONE 'UTC', last_day))));
+        IF a.close_date <> '' THEN
+            PERFORM crm.deal_update((made ->> 'id')::uuid, jsonb_build_object(
+                'stage_id', stages -> a.deal_stage,
+                'amount', jsonb_build_object('amount', a.close_value, 'currency', 'USD'),
+                'closed_at', a.close_date::timestamp AT TIME ZONE 'UTC'));
+        END IF;
         loaded := loaded + 1;
         -- Plans made for empty tables scan whole organisations; once is enough to mend them.
         IF loaded = 500 THEN

@@ -391,6 +391,33 @@ COMMENT ON FUNCTION saleshub.deal_stage_entered() IS
     'Trigger: opens the first stage interval of new deals.';
 ALTER FUNCTION saleshub.deal_stage_entered() OWNER TO saleshub_owner;
 
+CREATE FUNCTION saleshub.stage_moved(org uuid, deal uuid, opened timestamptz, closed timestamptz)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    ids uuid[] := ARRAY(
+        SELECT h.stage_history_id
+        FROM crm.stage_history h
+        WHERE h.org_id = org AND h.deal_id = deal
+        ORDER BY h.entered_at, h.left_at, h.stage_history_id);
+    last int := cardinality(ids);
+BEGIN
+    UPDATE crm.stage_history h
+    SET entered_at = CASE WHEN closed IS NOT NULL AND p.n = last THEN closed
+                          WHEN p.n = 1 THEN least(opened, closed)
+                          ELSE least(greatest(h.entered_at, opened), closed) END,
+        left_at = CASE WHEN p.n = last THEN NULL
+                       WHEN p.n = last - 1 AND closed IS NOT NULL THEN closed
+                       ELSE least(greatest(h.left_at, opened), closed) END
+    FROM unnest(ids) WITH ORDINALITY AS p (id, n)
+    WHERE h.org_id = org AND h.stage_history_id = p.id;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.stage_moved(uuid, uuid, timestamptz, timestamptz) IS
+    'Brings the stage intervals of a deal in line with when it now is said to have opened and closed.';
+
 CREATE FUNCTION saleshub.deal_stage_changed() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, crm, pg_temp
@@ -400,10 +427,16 @@ DECLARE
     orgs uuid[];
     ids uuid[];
     times timestamptz[];
+    closings boolean[];
 BEGIN
+    PERFORM saleshub.stage_moved(o.org_id, o.deal_id, n.opened_at, n.closed_at)
+    FROM newrows n
+    JOIN oldrows o ON o.org_id = n.org_id AND o.deal_id = n.deal_id
+    WHERE n.stage_id = o.stage_id AND (n.opened_at <> o.opened_at OR n.closed_at <> o.closed_at);
     SELECT jsonb_agg(to_jsonb(n) || jsonb_build_object('at', t.at)),
-           array_agg(n.org_id), array_agg(n.deal_id), array_agg(t.at)
-    INTO deals, orgs, ids, times
+           array_agg(n.org_id), array_agg(n.deal_id), array_agg(t.at),
+           array_agg(n.closed_at IS NOT NULL)
+    INTO deals, orgs, ids, times, closings
     FROM newrows n
     JOIN oldrows o ON o.org_id = n.org_id AND o.deal_id = n.deal_id,
     LATERAL (SELECT coalesce(n.closed_at, now()) AS at) t
@@ -411,17 +444,21 @@ BEGIN
     IF deals IS NULL THEN
         RETURN NULL;
     END IF;
-    -- Arrays, of which the planner knows the length: one deal is found by index.
+    -- Arrays, of which the planner knows the length: one deal is found by index. Who closes a deal
+    -- as of an earlier time says that it was in no other stage since.
     UPDATE crm.stage_history h
-    SET left_at = greatest(h.entered_at, d.at)
-    FROM unnest(orgs, ids, times) AS d (org_id, deal_id, at)
-    WHERE h.org_id = d.org_id AND h.deal_id = d.deal_id AND h.left_at IS NULL;
+    SET entered_at = CASE WHEN d.closed THEN least(h.entered_at, d.at) ELSE h.entered_at END,
+        left_at = CASE WHEN d.closed THEN least(h.left_at, d.at)
+                       ELSE greatest(h.entered_at, d.at) END
+    FROM unnest(orgs, ids, times, closings) AS d (org_id, deal_id, at, closed)
+    WHERE h.org_id = d.org_id AND h.deal_id = d.deal_id
+        AND (h.left_at IS NULL OR d.closed AND h.left_at > d.at);
     PERFORM saleshub.stage_entered(deals);
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.deal_stage_changed() IS
-    'Trigger: closes the stage interval of deals whose stage changed, and opens the next.';
+    'Trigger: closes the stage interval of deals whose stage changed, and opens the next; when a deal opened or closed is corrected there, too.';
 ALTER FUNCTION saleshub.deal_stage_changed() OWNER TO saleshub_owner;
 
 CREATE FUNCTION saleshub.deal_stage_schema() RETURNS jsonb

@@ -334,7 +334,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.report_answer(jsonb, jsonb, jsonb) IS
-    'A report as HTTP gives it: rows is a list of objects, totals an object; of either only what is a column is shown, in the order of the columns, money and times as everywhere in the API.';
+    'A report as HTTP gives it: rows are lists in the order of the columns, totals an object; money and times are as everywhere in the API.';
 
 CREATE FUNCTION saleshub.report_route_args(groups text[], further jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

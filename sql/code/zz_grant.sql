@@ -21,6 +21,7 @@ DECLARE
     closed text[] := ARRAY[
         'publish', 'fold', 'rollup_alone', 'rollup_relevel', 'rollup_follow', 'rollup_rebuild', 'rollup_renew', 'rollup_begin',
         'keep_house', 'filter_uses_fold', 'run_maintenance', 'remind', 'wake_at', 'series_next', 'event_start', 'install', 'protect',
+        'stage_moved',
         'add_fk', 'capture_on', 'rollup_on', 'route', 'grant_login', 'set_password', 'check',
         'schema_steps', 'sign_in_locked', 'check_locked', 'credential_set', 'session_member',
         'random_256', 'refresh_token', 'member_password', 'score_is_current', 'score_lock_rules', 'score_rescore', 'match_lock_rules',
