@@ -1,7 +1,7 @@
 #!/bin/bash
 # Loads the Maven CRM sales data (accounts.csv, products.csv, sales_pipeline.csv, sales_teams.csv)
-# through the SQL functions into the organisation "Maven Sales" and compares the dashboard with the
-# published figures; exits non-zero when one differs. A second run only compares.
+# through the SQL functions into the organisation "Maven Sales" and compares the dashboard and the
+# reports with the published figures; exits non-zero when one differs. A second run only compares.
 #   bench/maven.sh <folder> [<database url> [<gateway url> [<access token>]]]
 # The database role must be a superuser; by default the environment of libpq says where it is. With a
 # gateway the same figures are read by HTTP, too. Without a token admin@maven.example gets a new
@@ -67,7 +67,7 @@ echo 'by SQL:'
 		       crm.dashboard('2017-01-01 00:00+00', '2018-01-01 00:00+00', 'UTC', 'quarter') AS quarters
 		\gset
 	SQL
-	cat "$here/maven_check.sql"
+	cat "$here/maven_check.sql" "$here/maven_report.sql"
 } | "${sql[@]}"
 
 if [[ $gateway ]]; then
