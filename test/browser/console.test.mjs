@@ -325,6 +325,7 @@ test('a reminder comes up when it is due, and can be put off', async () =>
 
 test('deleting can be undone', async () =>
 {
+	const leads = await figure(wall, 'New leads');
 	const name = `Erased ${Date.now()}`;
 	await desk.getByRole('button', { name: 'Created' }).click();
 	assert.equal((await s.api('POST', '/v1/leads', { last_name: name })).status, 201);
@@ -335,6 +336,7 @@ test('deleting can be undone', async () =>
 	await panel(desk).getByRole('heading', { name }).waitFor();
 	await desk.locator('tbody tr', { hasText: name }).waitFor();
 	await desk.keyboard.press('Escape');
+	await waitFor(async () => (await figure(wall, 'New leads')) === leads + 1);
 });
 
 test('a restart of the gateway only interrupts the line: nothing is missed', async () =>
