@@ -134,7 +134,7 @@ SET search_path = pg_catalog, crm, pg_temp
 -- because the statistics of a table that changes all the time say otherwise too often.
 SET work_mem = '32MB' SET enable_sort = off
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET jit = off
+SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
