@@ -1,7 +1,8 @@
 #!/bin/bash
 # How fast leads come in from a file: generates CSV, sends it through POST /v1/imports into a new
-# organisation, with all triggers on, and prints rows a second, and the most memory that the gateway
-# and the workers held meanwhile.
+# organisation, with all triggers on, and prints rows a second, the most memory that the gateway and
+# the workers held meanwhile, and the processor time of each, which tells what rows cost where other
+# programs have the processors too.
 #   bench/import.sh [rows] [options as JSON]      1,000,000 rows, matched by e-mail
 # DATABASE_URL names the database, as superuser, URL the gateway; scripts/stack up says both in .local/env.
 set -euo pipefail
@@ -37,15 +38,25 @@ peak()
 	awk '/^RssAnon/ { print int($2 / 1024) }' "/proc/$1/status" 2>/dev/null || echo 0
 }
 
-watch_memory()
+# Processor time that a process has taken so far, in ticks of 10 ms.
+ticks()
 {
-	local gateway=$1 pid
-	while sleep 0.2; do
+	sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '{ print $12 + $13 }'
+}
+
+watch()
+{
+	local gateway=$1 pid type
+	while sleep 0.4; do
 		grep -s VmHWM "/proc/$gateway/status" | awk '{ print "gateway", int($2 / 1024) }'
-		for pid in $("${sql[@]}" <<<"SELECT pid FROM pg_stat_activity WHERE backend_type = 'saleshub import' OR query LIKE '%upload_append%'"); do
-			echo "backend $(peak "$pid")"
+		echo "time gateway $gateway $(ticks "$gateway")"
+		"${sql[@]}" -F ' ' <<<"SELECT pid, replace(backend_type, ' ', '_') FROM pg_stat_activity
+			WHERE backend_type IN ('saleshub import', 'saleshub worker', 'checkpointer', 'walwriter', 'autovacuum worker', 'background writer')
+				OR query LIKE '%upload_append%'" | while read -r pid type; do
+			[[ $type != saleshub_import && $type != client_backend ]] || echo "backend $(peak "$pid")"
+			echo "time $type $pid $(ticks "$pid")"
 		done
-	done >"$work/memory"
+	done >"$work/watched"
 }
 
 mail=bench-$RANDOM$RANDOM@import.example
@@ -65,7 +76,7 @@ generate "$rows" >"$work/leads.csv"
 size=$(stat -c %s "$work/leads.csv")
 port=${url##*:}
 gateway=$(ss -ltnpH "sport = :$port" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1)
-watch_memory "${gateway:-0}" &
+watch "${gateway:-0}" &
 watcher=$!
 
 started=$(date +%s.%N)
@@ -100,4 +111,13 @@ awk -v rows="$rows" -v size="$size" -v a="$started" -v b="$sent" -v c="$ended" '
 		printf "%d rows, %.1f MB: sent in %.1f s, imported in %.1f s: %d rows/s, %d rows/s with the sending\n",
 			rows, size / 1e6, b - a, c - b, rows / (c - b), rows / (c - a)
 		printf "most memory: gateway %d MB, a backend %d MB of its own\n", gateway, backend
-	}' "$work/memory"
+	}' "$work/watched"
+awk -v rows="$rows" '
+	$1 == "time" && NF == 4 {
+		type[$3] = $2
+		# what is not new has worked for others before
+		if (!($3 in last) && $2 != "saleshub_import") first[$3] = $4
+		last[$3] = $4
+	}
+	END { for (p in last) printf "%-18s %6d: %5.1f us of processor time a row\n", type[p], p, (last[p] - first[p]) * 10000 / rows }
+	' "$work/watched" | sort
