@@ -186,3 +186,8 @@ extern void sh_import_maker(struct import_maker *maker, const struct import_layo
  * wanted (of another worker, not asked for). All in the current context.
  */
 extern struct import_row *sh_import_row(struct import_maker *maker, int n, List **issues);
+
+/* import_batch.c */
+
+/* Whether the rows at hand are the last of the file. */
+extern bool sh_import_ended(void);

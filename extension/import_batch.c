@@ -245,6 +245,12 @@ fetch(struct batch *batch, int most)
 	}
 }
 
+bool
+sh_import_ended(void)
+{
+	return open_batch && open_batch->done && !open_batch->held;
+}
+
 /* saleshub.import_fetch(most integer, OUT rows integer, OUT at bigint, OUT line bigint,
  * OUT done boolean): the next rows; at and line are where to open the file again after them. */
 Datum

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -178,6 +179,12 @@ step(const struct job *job)
 	bool done = true;
 
 	begin("importing");
+	/*
+	 * Nobody waits for the disk after each batch: what a crash takes, it takes with the note of it,
+	 * and the batch is done again. The end of an import is waited for.
+	 */
+	(void) set_config_option(
+		"synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (SPI_execute_plan(
 			sh_plan("SELECT saleshub.import_become($1, $2)", 2, types), values, NULL, false, 1) !=
 		SPI_OK_SELECT)
@@ -197,6 +204,8 @@ step(const struct job *job)
 			elog(ERROR, "could not import");
 		done = DatumGetBool(value_at(1, &isnull));
 	}
+	if (done)
+		ForceSyncCommit();
 	end();
 	return done;
 }

@@ -328,7 +328,7 @@ sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member, int grade,
 }
 
 struct route_pool *
-sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id)
+sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id, bool apart)
 {
 	struct route_level *level;
 	struct route_pool *found = NULL;
@@ -340,7 +340,7 @@ sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id)
 	{
 		struct route_pool *pool = level->pools[i];
 
-		if (!pool->fresh || memcmp(&pool->org, org, UUID_LEN) != 0)
+		if (!pool->fresh || pool->apart != apart || memcmp(&pool->org, org, UUID_LEN) != 0)
 			continue;
 		if (id && memcmp(&pool->id, id, UUID_LEN) == 0)
 			return pool;
@@ -354,12 +354,36 @@ sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id)
 
 /* What is kept of this pool, in use or not. */
 static struct route_pool **
-find_pool(struct route_level *level, const pg_uuid_t *id)
+find_pool(struct route_level *level, const struct route_pool *pool)
 {
 	for (int i = 0; level && i < level->pool_count; i++)
-		if (memcmp(&level->pools[i]->id, id, UUID_LEN) == 0)
+		if (level->pools[i]->apart == pool->apart &&
+			memcmp(&level->pools[i]->id, &pool->id, UUID_LEN) == 0)
 			return &level->pools[i];
 	return NULL;
+}
+
+void
+sh_route_leave_part(void)
+{
+	struct route_level *level = top ? level_here() : NULL;
+	int left = 0;
+
+	for (int i = 0; level && i < level->pool_count; i++)
+	{
+		struct route_pool *pool = level->pools[i];
+
+		if (!pool->apart)
+		{
+			level->pools[left++] = pool;
+			continue;
+		}
+		if (pool->dirty)
+			sh_route_write(pool);
+		free_pool(pool);
+	}
+	if (level)
+		level->pool_count = left;
 }
 
 static void
@@ -394,7 +418,7 @@ count_noted(struct route_pool *pool)
 void
 sh_route_carry(struct route_pool *pool)
 {
-	struct route_pool **kept = find_pool(top, &pool->id);
+	struct route_pool **kept = find_pool(top, pool);
 
 	for (int i = 0; i < pool->count; i++)
 		if (pool->members[i].quota >= 0)
@@ -469,7 +493,7 @@ struct route_pool *
 sh_route_keep(const struct route_pool *pool)
 {
 	struct route_level *level = level_here();
-	struct route_pool **place = find_pool(level, &pool->id);
+	struct route_pool **place = find_pool(level, pool);
 	MemoryContext before = MemoryContextSwitchTo(level->context);
 	struct route_pool *copy;
 
@@ -480,7 +504,8 @@ sh_route_keep(const struct route_pool *pool)
 		return *place;
 	}
 	copy = copy_pool(pool);
-	sh_route_carry(copy);
+	if (!pool->apart)
+		sh_route_carry(copy);
 	if (place)
 		free_pool(*place);
 	else

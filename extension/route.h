@@ -70,6 +70,10 @@ struct route_pool
 	bool loaded;					   /* members are read by the statement under way */
 	bool dirty;
 	bool fresh; /* the pool itself is read by the statement under way */
+	bool apart; /* not the pool's state but that of a part of an import */
+	pg_uuid_t import;
+	int part;
+	int series; /* of rounds among the same members with the same weights */
 };
 
 /* What routing asks of a lead. */
@@ -109,10 +113,12 @@ struct route_entry
 /* The member whose turn it is, having taken it; -1 when nobody is eligible. */
 extern int sh_route_pick(struct route_pool *pool);
 /*
- * The pool of an organisation as this statement keeps it, the first one in order when id is NULL;
- * NULL when there is none or the pools must be read.
+ * The pool of an organisation as this statement keeps it, or as a part of an import does, the first
+ * one in order when id is NULL; NULL when there is none or the pools must be read.
  */
-extern struct route_pool *sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id);
+extern struct route_pool *sh_route_kept(const pg_uuid_t *org, const pg_uuid_t *id, bool apart);
+/* Write what a part of an import kept, and keep it no longer. */
+extern void sh_route_leave_part(void);
 /* What a lead of this grade takes of the capacity of a member. */
 extern int sh_route_cost(const struct route_member *member, int grade);
 /*
@@ -123,7 +129,7 @@ extern void sh_route_given(const pg_uuid_t *org, const pg_uuid_t *member, int gr
 						   const struct route_pool *by);
 /* Let a pool just read count on from what this transaction did and has not yet written. */
 extern void sh_route_carry(struct route_pool *pool);
-/* Carry, and keep a copy that is written at commit; the copy. */
+/* Carry, unless it is a part's, and keep a copy that is written at commit; the copy. */
 extern struct route_pool *sh_route_keep(const struct route_pool *pool);
 /* The same reason as long as the transaction keeps anything. */
 extern const struct route_reason *sh_route_intern(const struct route_reason *reason);
@@ -143,6 +149,8 @@ extern struct route_pool *sh_route_read(const pg_uuid_t *org, bool lock, int *co
 extern void sh_route_load(struct route_pool *pool);
 /* Write the state; also without a snapshot, before a commit. */
 extern void sh_route_write(const struct route_pool *pool);
+/* The state in the locked row of the pool, as this transaction will write it; NULL: not active. */
+extern struct route_pool *sh_route_locked(const pg_uuid_t *org, const pg_uuid_t *id);
 /* Entries that share one reason. */
 extern void sh_route_log(const struct route_entry *entries, int count);
 /* Put new leads that went to nobody, and share one reason, into the queue. */
@@ -160,3 +168,14 @@ extern void sh_route_block(struct route_pool *pool, const struct route_rule *rul
 /* The owner of what is open at the lead's company, false when there is none that can work. */
 extern bool sh_route_sticky(const struct route_lead *lead, pg_uuid_t *member,
 							struct route_reason *reason);
+
+/* route_part.c: turns that the parts of an import take without waiting for each other */
+
+/*
+ * The pool, to take a turn of the part of an import that this transaction is at, which needs no
+ * lock; NULL when there is none, or when the turn depends on more than whose it is.
+ */
+extern struct route_pool *sh_route_part_pool(const pg_uuid_t *org, const pg_uuid_t *id);
+/* Whether the lead at hand may go to everybody who shares in such a pool. */
+extern bool sh_route_part_open(const struct route_pool *pool);
+extern void sh_route_part_write(const struct route_pool *pool);

@@ -75,10 +75,10 @@ read_lead(Oid relid, TupleDesc desc, HeapTuple tuple, struct route_lead *out)
 }
 
 /* The pool as this statement keeps it, read under the lock of all pools the first time. */
-static struct route_pool *
-pool_of(const pg_uuid_t *org, const pg_uuid_t *id)
+struct route_pool *
+sh_route_locked(const pg_uuid_t *org, const pg_uuid_t *id)
 {
-	struct route_pool *pool = sh_route_kept(org, id);
+	struct route_pool *pool = sh_route_kept(org, id, false);
 	struct route_pool copy;
 
 	if (!pool)
@@ -88,7 +88,7 @@ pool_of(const pg_uuid_t *org, const pg_uuid_t *id)
 
 		for (int i = 0; i < count; i++)
 			(void) sh_route_keep(&pools[i]);
-		pool = sh_route_kept(org, id);
+		pool = sh_route_kept(org, id, false);
 	}
 	if (!pool || pool->loaded)
 		return pool;
@@ -115,6 +115,25 @@ pool_looked_at(const pg_uuid_t *org, const pg_uuid_t *id)
 		sh_route_carry(found);
 	}
 	return found;
+}
+
+/* The pool that gives the lead away, and who of it may have it. */
+static struct route_pool *
+pool_for(const struct route_lead *lead, const struct route_rule *rule, bool look)
+{
+	const pg_uuid_t *id = rule ? &rule->pool : NULL;
+	struct route_pool *pool = look ? NULL : sh_route_part_pool(&lead->org, id);
+
+	if (pool)
+	{
+		sh_route_block(pool, rule, lead);
+		if (sh_route_part_open(pool))
+			return pool;
+	}
+	pool = (look ? pool_looked_at : sh_route_locked)(&lead->org, id);
+	if (pool)
+		sh_route_block(pool, rule, lead);
+	return pool;
 }
 
 /* The elements of an array, into the array under construction. */
@@ -231,10 +250,9 @@ assign(struct route_lead *lead, bool look, struct route_entry *out)
 		return;
 	}
 	rule = sh_route_rule(lead);
-	pool = (look ? pool_looked_at : pool_of)(&lead->org, rule ? &rule->pool : NULL);
+	pool = pool_for(lead, rule, look);
 	if (pool)
 	{
-		sh_route_block(pool, rule, lead);
 		out->reason = reason_for(pool, rule, sticky.candidates);
 		picked = sh_route_pick(pool);
 	}

@@ -253,6 +253,11 @@ sh_route_write(const struct route_pool *pool)
 						Int64GetDatum(pool->turn) };
 	struct sh_identity identity;
 
+	if (pool->apart)
+	{
+		sh_route_part_write(pool);
+		return;
+	}
 	changed_members(pool, &values[3]);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	sh_owner_enter(&identity);

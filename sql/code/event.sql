@@ -24,8 +24,11 @@ $$;
 COMMENT ON FUNCTION saleshub.event_start() IS
     'Makes sure that the event log has an epoch, and a new one after a restore or failover; returns the top position';
 
+-- A queue is empty at one moment and long at the next, so what the planner knows of it is wrong at
+-- all times; it never pays to read it whole, with all that was taken out and is not vacuumed yet.
 CREATE FUNCTION saleshub.publish(batch integer DEFAULT 2000) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 DECLARE
     moved bigint;

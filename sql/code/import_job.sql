@@ -98,11 +98,13 @@ CREATE FUNCTION saleshub.import_failed(org uuid, import uuid, state text, messag
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
+    PERFORM saleshub.import_hold(org, import);
     UPDATE crm.import i
     SET state = 'failed', finished_at = clock_timestamp(),
         fault = jsonb_build_object('code', import_failed.state, 'detail', import_failed.message)
     WHERE i.org_id = org AND i.import_id = import_failed.import
         AND i.state IN ('planning', 'queued', 'running', 'undoing');
+    PERFORM saleshub.route_settle(org, import);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.import_failed(uuid, uuid, text, text) IS

@@ -1,10 +1,34 @@
 -- Running imports: at once in the caller's transaction, or batch by batch by workers.
 
+CREATE FUNCTION saleshub.import_hold(org uuid, import uuid) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM saleshub.import_part p
+    WHERE p.org_id = org AND p.import_id = import_hold.import
+    ORDER BY p.part FOR UPDATE;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.import_hold(uuid, uuid) IS
+    'Waits for the batches of an import that are under way, and holds those that would follow.';
+
 CREATE FUNCTION saleshub.import_set(import uuid, was text[], state text, said jsonb DEFAULT '{}') RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    org uuid := saleshub.org_id();
+    may boolean;
 BEGIN
+    IF import_set.state = 'cancelled' AND EXISTS (
+        SELECT FROM crm.import i
+        WHERE i.org_id = org AND i.import_id = import_set.import AND i.state = 'running'
+            AND NOT coalesce((i.options ->> 'atomic')::boolean, false)
+            AND (i.created_by IS NOT DISTINCT FROM saleshub.member_id() OR saleshub.may_administer()))
+    THEN
+        PERFORM saleshub.import_hold(org, import);
+    END IF;
     UPDATE crm.import i
     SET state = import_set.state,
         plan = CASE WHEN said ? 'plan' THEN said -> 'plan' ELSE i.plan END,
@@ -14,9 +38,13 @@ BEGIN
                      THEN clock_timestamp() ELSE i.started_at END,
         finished_at = CASE WHEN import_set.state IN ('done', 'failed', 'cancelled') THEN clock_timestamp()
                       ELSE i.finished_at END
-    WHERE i.org_id = saleshub.org_id() AND i.import_id = import_set.import AND i.state = ANY (was)
+    WHERE i.org_id = org AND i.import_id = import_set.import AND i.state = ANY (was)
         AND (i.created_by IS NOT DISTINCT FROM saleshub.member_id() OR saleshub.may_administer());
-    RETURN FOUND;
+    may := FOUND;
+    IF may AND import_set.state IN ('done', 'failed', 'cancelled') THEN
+        PERFORM saleshub.route_settle(org, import);
+    END IF;
+    RETURN may;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.import_set(uuid, text[], text, jsonb) IS

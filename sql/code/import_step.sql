@@ -6,22 +6,34 @@ CREATE FUNCTION saleshub.import_turn(import uuid, part integer, OUT entity text,
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
+DECLARE
+    size_ bigint;
 BEGIN
+    PERFORM FROM saleshub.import_part p
+    WHERE p.org_id = saleshub.org_id() AND p.import_id = import_turn.import AND p.part = import_turn.part
+    FOR UPDATE;
+    -- a new snapshot: who held the part may have stopped the import
     SELECT i.entity, i.upload_id, i.layout || jsonb_build_object('part', p.part, 'parts', i.parts),
-           i.options, p.at, p.line, p.batch, p.done, i.state
-    INTO entity, upload_id, layout, options, at, line, batch, done, state
+           i.options, p.at, p.line, p.batch, p.done, i.state, i.size
+    INTO entity, upload_id, layout, options, at, line, batch, done, state, size_
     FROM saleshub.import_part p
     JOIN crm.import i ON i.org_id = p.org_id AND i.import_id = p.import_id
     WHERE p.org_id = saleshub.org_id() AND p.import_id = import_turn.import
-        AND p.part = import_turn.part AND i.created_by IS NOT DISTINCT FROM saleshub.member_id()
-    FOR UPDATE OF p;
+        AND p.part = import_turn.part AND i.created_by IS NOT DISTINCT FROM saleshub.member_id();
     IF NOT FOUND THEN
         PERFORM saleshub.record_missing('import', import);
+    ELSIF entity = 'lead' AND state IN ('running', 'planning')
+        AND NOT coalesce((options ->> 'atomic')::boolean, false)
+    THEN
+        -- the last two batches or so, as far as the rows so far tell
+        PERFORM saleshub.route_part(saleshub.org_id(), import, part, state = 'running'
+            AND size_ - at <= at / line * (layout ->> 'parts')::integer
+                * coalesce((options ->> 'batch')::integer, 2000) * 2, state = 'planning');
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.import_turn(uuid, integer) IS
-    'Locks one part of an import of the acting member, and says where it stands.';
+    'Locks one part of an import of the acting member, whose turns new leads then take, and says where it stands.';
 ALTER FUNCTION saleshub.import_turn(uuid, integer) OWNER TO saleshub_owner;
 
 CREATE FUNCTION saleshub.import_plan(entity text, layout jsonb, options jsonb, OUT made jsonb, OUT later jsonb)
@@ -96,6 +108,7 @@ DECLARE
     n integer[] := saleshub.import_counts();
     number integer;
 BEGIN
+    PERFORM saleshub.route_part_leave();
     UPDATE saleshub.import_part p
     SET at = import_book.at, line = import_book.line, done = import_book.done, batch = p.batch + 1,
         rows = p.rows + n[1], created = p.created + n[3], updated = p.updated + n[4],
@@ -151,12 +164,16 @@ BEGIN
     IF part = 0 AND batch IN (1, 8, 64, 512) AND entity IN (
         'lead', 'contact', 'company', 'deal', 'activity', 'product')
     THEN
-        EXECUTE format('ANALYZE crm.%I', entity);
+        EXECUTE (
+            SELECT format('ANALYZE crm.%I (%s)', entity, string_agg(quote_ident(a.attname), ', '))
+            FROM pg_attribute a
+            WHERE a.attrelid = ('crm.' || quote_ident(entity))::regclass AND a.attnum IN (
+                SELECT unnest(i.indkey) FROM pg_index i WHERE i.indrelid = a.attrelid));
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.import_analyze(text, integer, integer) IS
-    'Counts the rows of a table for planners now and then while an import fills it.';
+    'Counts the rows of a table, and what its indexes are over, for planners now and then while an import fills it.';
 ALTER FUNCTION saleshub.import_analyze(text, integer, integer) OWNER TO saleshub_owner;
 
 CREATE FUNCTION saleshub.import_step(import uuid, part integer DEFAULT 0) RETURNS boolean

@@ -10,6 +10,22 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_lead_route_flush';
 COMMENT ON FUNCTION saleshub.lead_route_flush() IS
     'Trigger: logs who got the leads of a statement; whose turn it is then is written at commit';
 
+CREATE FUNCTION saleshub.route_part(org uuid, import uuid, part integer, ends boolean, rehearsed boolean) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_route_part';
+COMMENT ON FUNCTION saleshub.route_part(uuid, uuid, integer, boolean, boolean) IS
+    'From now on leads that this transaction inserts take turns of their own by this part of an import, which wait for nobody; with ends, or the last rows of the file when they are not rehearsed, only until the round under way is complete';
+
+CREATE FUNCTION saleshub.route_part_leave() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_route_part_leave';
+COMMENT ON FUNCTION saleshub.route_part_leave() IS
+    'Notes the turns that the part of an import took; leads are routed as any again';
+
+CREATE FUNCTION saleshub.route_settle(org uuid, import uuid) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS 'MODULE_PATHNAME', 'sh_route_settle';
+COMMENT ON FUNCTION saleshub.route_settle(uuid, uuid) IS
+    'Adds the turns that the parts of an import took to those of the pools';
+
 CREATE FUNCTION saleshub.lead_route_call(id uuid, dry_run boolean) RETURNS jsonb
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS 'MODULE_PATHNAME', 'sh_lead_route_call';

@@ -85,6 +85,30 @@ COMMENT ON COLUMN saleshub.import_part.made IS 'Records made because rows referr
 
 SELECT saleshub.protect('saleshub.import_part', '');
 
+CREATE TABLE IF NOT EXISTS saleshub.import_turn (
+    org_id uuid NOT NULL,
+    import_id uuid NOT NULL,
+    part integer NOT NULL,
+    routing_pool_id uuid NOT NULL,
+    series integer NOT NULL,
+    turn bigint NOT NULL,
+    members uuid[] NOT NULL,
+    weights integer[] NOT NULL,
+    currents bigint[] NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (org_id, import_id, part, routing_pool_id, series)
+) WITH (fillfactor = 50);
+
+COMMENT ON TABLE saleshub.import_turn IS
+    'Turns of routing pools that imports under way took by themselves; added to the pools at their end.';
+COMMENT ON COLUMN saleshub.import_turn.series IS 'Of turns among the same members with the same weights.';
+COMMENT ON COLUMN saleshub.import_turn.turn IS 'Number of leads given out.';
+COMMENT ON COLUMN saleshub.import_turn.members IS 'Who shares in them, sorted.';
+COMMENT ON COLUMN saleshub.import_turn.currents IS
+    'State of the smooth weighted round robin, begun at zero; all zero after a round.';
+
+SELECT saleshub.protect('saleshub.import_turn', '');
+
 CREATE TABLE IF NOT EXISTS saleshub.import_batch (
     org_id uuid NOT NULL,
     import_id uuid NOT NULL,

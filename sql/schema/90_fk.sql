@@ -112,6 +112,10 @@ SELECT saleshub.add_fk('import_member_fk', 'crm.import', 'org_id, created_by',
                        'crm.member', 'org_id, member_id');
 SELECT saleshub.add_fk('import_part_import_fk', 'saleshub.import_part', 'org_id, import_id',
                        'crm.import', 'org_id, import_id', 'CASCADE');
+SELECT saleshub.add_fk('import_turn_import_fk', 'saleshub.import_turn', 'org_id, import_id',
+                       'crm.import', 'org_id, import_id', 'CASCADE');
+SELECT saleshub.add_fk('import_turn_pool_fk', 'saleshub.import_turn', 'org_id, routing_pool_id',
+                       'crm.routing_pool', 'org_id, routing_pool_id', 'CASCADE');
 SELECT saleshub.add_fk('import_batch_import_fk', 'saleshub.import_batch', 'org_id, import_id',
                        'crm.import', 'org_id, import_id', 'CASCADE');
 SELECT saleshub.add_fk('import_issue_import_fk', 'crm.import_issue', 'org_id, import_id',
