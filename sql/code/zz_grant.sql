@@ -48,7 +48,8 @@ DECLARE
         'duplicate_scan_ids', 'duplicate_scan_step', 'decision_merged', 'match_sample', 'match_random', 'match_learn',
         'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep',
         'custom_on', 'custom_fill', 'custom_rebuild', 'custom_records', 'custom_empty_step', 'custom_fill_step',
-        'custom_purge_step', 'custom_build', 'custom_release', 'custom_claim'];
+        'custom_purge_step', 'custom_build', 'custom_release', 'custom_claim',
+        'search_flush', 'search_merge', 'search_on', 'search_rebuild', 'search_run_maintenance', 'search_org_maintain'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

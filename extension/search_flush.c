@@ -1,0 +1,366 @@
+/* Making a segment of the documents that wait. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "saleshub.h"
+#include "search.h"
+
+PG_FUNCTION_INFO_V1(sh_search_flush);
+
+/* Documents, and their bytes, that become one segment at most. */
+#define DOCS_MAX 20000
+#define BYTES_MAX (64 * 1024 * 1024)
+#define FETCH 500
+
+struct waiting
+{
+	pg_uuid_t record;
+	uint8 kind;
+	int32 lengths;
+	pg_uuid_t owner;
+	bool has_owner;
+	uint16 day;
+	const char *facets[SEARCH_FACETS]; /* NULL: none */
+	struct sh_search_packed packed;
+};
+
+struct entry
+{
+	int64 term;
+	uint32 doc;
+	uint32 n; /* of the term in the document */
+};
+
+struct spelling
+{
+	const char *word;
+	int len;
+	uint64 term;
+};
+
+/* --- reading what waits --- */
+
+static void
+read_facets(struct waiting *doc, Datum value)
+{
+	Datum *texts;
+	bool *nulls;
+	int count;
+
+	deconstruct_array(
+		DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
+	for (int i = 0; i < count && SEARCH_FACET_STATUS + i < SEARCH_FACETS; i++)
+		if (!nulls[i])
+			doc->facets[SEARCH_FACET_STATUS + i] = TextDatumGetCString(texts[i]);
+}
+
+static Size
+read_waiting(struct waiting *doc, HeapTuple row, TupleDesc desc)
+{
+	bool isnull;
+	bytea *packed;
+	Datum value;
+
+	memset(doc, 0, sizeof(*doc));
+	doc->record = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
+	doc->kind = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 2, &isnull));
+	doc->lengths = DatumGetInt32(SPI_getbinval(row, desc, 3, &isnull));
+	value = SPI_getbinval(row, desc, 4, &isnull);
+	doc->has_owner = !isnull;
+	if (doc->has_owner)
+	{
+		doc->owner = *DatumGetUUIDP(value);
+		doc->facets[SEARCH_FACET_OWNER] =
+			DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&doc->owner)));
+	}
+	value = SPI_getbinval(row, desc, 5, &isnull);
+	doc->day = isnull ? 0 : (uint16) DatumGetInt16(value);
+	value = SPI_getbinval(row, desc, 6, &isnull);
+	if (!isnull)
+		read_facets(doc, value);
+	packed = DatumGetByteaPCopy(SPI_getbinval(row, desc, 7, &isnull));
+	sh_search_packed_open(&doc->packed, VARDATA(packed), VARSIZE(packed) - VARHDRSZ);
+	return VARSIZE(packed);
+}
+
+static int
+compare_waiting(const void *a, const void *b)
+{
+	const struct waiting *x = a, *y = b;
+	int order = memcmp(&x->record, &y->record, UUID_LEN);
+
+	return order != 0 ? order : (int) x->kind - y->kind;
+}
+
+/* Those that nobody is changing right now; they stay as they are until this transaction ends. */
+static int
+take_waiting(const pg_uuid_t *org, struct waiting **out)
+{
+	struct waiting *docs = palloc_extended(DOCS_MAX * sizeof(*docs), MCXT_ALLOC_HUGE);
+	MemoryContext context = CurrentMemoryContext;
+	Portal cursor;
+	Size bytes = 0;
+	int count = 0;
+
+	SPI_connect();
+	cursor = SPI_cursor_open_with_args(
+		NULL,
+		"SELECT record_id, kind, lengths, owner_id, day, facets, packed FROM saleshub.search_doc"
+		" WHERE org_id = $1 AND doc IS NULL LIMIT 20000 FOR UPDATE SKIP LOCKED",
+		1,
+		(Oid[]){ UUIDOID },
+		(Datum[]){ UUIDPGetDatum(org) },
+		NULL,
+		false,
+		0);
+	do
+	{
+		MemoryContext before;
+
+		SPI_cursor_fetch(cursor, true, FETCH);
+		before = MemoryContextSwitchTo(context);
+		for (uint64 i = 0; i < SPI_processed && count < DOCS_MAX; i++)
+			bytes += read_waiting(&docs[count++], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		MemoryContextSwitchTo(before);
+		SPI_freetuptable(SPI_tuptable);
+	} while (SPI_processed > 0 && count < DOCS_MAX && bytes < BYTES_MAX);
+	SPI_cursor_close(cursor);
+	SPI_finish();
+	qsort(docs, count, sizeof(*docs), compare_waiting);
+	*out = docs;
+	return count;
+}
+
+/* --- writing --- */
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->term != y->term)
+		return x->term < y->term ? -1 : 1;
+	return x->doc < y->doc ? -1 : x->doc > y->doc;
+}
+
+const uint8 *
+sh_search_places_end(const uint8 *post, const uint8 *places)
+{
+	struct sh_search_hit hits[SEARCH_FIELDS];
+	int count;
+
+	sh_search_post_read(post, hits, &count);
+	for (int i = 0; i < count; i++)
+		for (uint32 n = 0; n < hits[i].count; n++)
+			while (*places++ & 128)
+				;
+	return places;
+}
+
+static void
+write_terms(struct sh_search_writer *writer, const struct waiting *docs, int count)
+{
+	Size total = 0;
+	Size n = 0;
+	struct entry *entries;
+
+	for (int i = 0; i < count; i++)
+		total += docs[i].packed.terms;
+	entries = palloc_extended(Max(total, 1) * sizeof(*entries), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < count; i++)
+		for (int t = 0; t < docs[i].packed.terms; t++)
+			entries[n++] =
+				(struct entry){ (int64) sh_search_packed_term(&docs[i].packed, t), i, t };
+	qsort(entries, n, sizeof(*entries), compare_entries);
+	for (Size i = 0; i < n; i++)
+	{
+		const uint8 *post = sh_search_packed_post(&docs[entries[i].doc].packed, entries[i].n);
+		const uint8 *places = sh_search_post_skip(post);
+		const uint8 *end = sh_search_places_end(post, places);
+
+		if (i == 0 || entries[i].term != entries[i - 1].term)
+		{
+			CHECK_FOR_INTERRUPTS();
+			sh_search_writer_term(writer, (uint64) entries[i].term);
+		}
+		sh_search_writer_doc(writer, entries[i].doc, post, places - post, places, end - places);
+	}
+	pfree(entries);
+}
+
+static int
+compare_spellings(const void *a, const void *b)
+{
+	const struct spelling *x = a, *y = b;
+	int order = memcmp(x->word, y->word, Min(x->len, y->len));
+
+	return order != 0 ? order : x->len - y->len;
+}
+
+static void
+write_words(struct sh_search_writer *writer, const struct waiting *docs, int count)
+{
+	Size size = 1024;
+	Size n = 0;
+	struct spelling *all = palloc(size * sizeof(*all));
+
+	for (int i = 0; i < count; i++)
+	{
+		const uint8 *at = docs[i].packed.words;
+		struct spelling word;
+
+		while ((word.len = sh_search_packed_word(&docs[i].packed, &at, &word.word, &word.term)) >=
+			   0)
+		{
+			if (n == size)
+				all = repalloc_huge(all, (size *= 2) * sizeof(*all));
+			all[n++] = word;
+		}
+	}
+	qsort(all, n, sizeof(*all), compare_spellings);
+	for (Size i = 0, first = 0; i < n; i++)
+		if (i + 1 == n || compare_spellings(&all[i], &all[i + 1]) != 0)
+		{
+			sh_search_writer_word(
+				writer, all[i].word, all[i].len, all[i].term, (uint32) (i + 1 - first));
+			first = i + 1;
+		}
+	pfree(all);
+}
+
+static void
+write_columns(struct sh_search_writer *writer, const struct waiting *docs, int count)
+{
+	for (int i = 0; i < count; i++)
+		sh_search_writer_record(writer, docs[i].kind, &docs[i].record);
+	for (int i = 0; i < count; i++)
+	{
+		sh_search_writer_number(writer, SEARCH_FACET_DAY, docs[i].day);
+		sh_search_writer_number(writer, SEARCH_FACET_KIND, docs[i].kind);
+	}
+	for (int facet = SEARCH_FACET_TEXTS; facet < SEARCH_FACETS; facet++)
+	{
+		struct sh_search_names *names = sh_search_names_new();
+
+		for (int i = 0; i < count; i++)
+			sh_search_writer_number(
+				writer, facet, sh_search_names_number(names, docs[i].facets[facet]));
+		sh_search_names_write(names, writer, facet);
+	}
+}
+
+/* --- the documents and the segment --- */
+
+static int64
+begin_segment(const pg_uuid_t *org, const struct waiting *docs, int count, int32 *first)
+{
+	static const Oid types[] = { UUIDOID, INT4OID, INT8ARRAYOID };
+	int64 words[SEARCH_FIELDS] = { 0 };
+	Datum lengths[SEARCH_FIELDS];
+	bool isnull;
+	int64 segment;
+
+	for (int i = 0; i < count; i++)
+		sh_search_add_lengths(words, docs[i].lengths);
+	for (int i = 0; i < SEARCH_FIELDS; i++)
+		lengths[i] = Int64GetDatum(words[i]);
+	SPI_connect();
+	if (SPI_execute_plan(
+			sh_plan(
+				"INSERT INTO saleshub.search_segment (org_id, first_doc, last_doc, docs, words)"
+				" SELECT $1, m.first, m.first + $2 - 1, $2, $3 FROM ("
+				"SELECT coalesce(max(s.last_doc) + 1, 0) AS first FROM saleshub.search_segment s"
+				" WHERE s.org_id = $1) m RETURNING segment_id, first_doc",
+				3,
+				types),
+			(Datum[]){ UUIDPGetDatum(org),
+					   Int32GetDatum(count),
+					   PointerGetDatum(construct_array(lengths,
+													   SEARCH_FIELDS,
+													   INT8OID,
+													   sizeof(int64),
+													   FLOAT8PASSBYVAL,
+													   TYPALIGN_DOUBLE)) },
+			NULL,
+			false,
+			0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not add a segment to the search index");
+	segment =
+		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	*first = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	SPI_finish();
+	return segment;
+}
+
+static void
+number_docs(const pg_uuid_t *org, const struct waiting *docs, int count, int32 first)
+{
+	static const Oid types[] = { UUIDOID, UUIDARRAYOID, INT2ARRAYOID, INT4OID };
+	Datum *records = palloc(count * sizeof(Datum));
+	Datum *kinds = palloc(count * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+	{
+		records[i] = UUIDPGetDatum(&docs[i].record);
+		kinds[i] = Int16GetDatum(docs[i].kind);
+	}
+	SPI_connect();
+	if (SPI_execute_plan(
+			sh_plan("UPDATE saleshub.search_doc d SET doc = $4 + u.n::integer - 1, owner_id = NULL,"
+					" day = NULL, facets = NULL, packed = NULL"
+					" FROM unnest($2, $3) WITH ORDINALITY u (record_id, kind, n)"
+					" WHERE d.org_id = $1 AND d.record_id = u.record_id AND d.kind = u.kind",
+					4,
+					types),
+			(Datum[]){
+				UUIDPGetDatum(org),
+				PointerGetDatum(
+					construct_array(records, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)),
+				PointerGetDatum(construct_array(kinds, count, INT2OID, 2, true, TYPALIGN_SHORT)),
+				Int32GetDatum(first) },
+			NULL,
+			false,
+			0) != SPI_OK_UPDATE ||
+		SPI_processed != (uint64) count)
+		elog(ERROR, "could not number the documents of the search index");
+	SPI_finish();
+	pfree(records);
+	pfree(kinds);
+}
+
+Datum
+sh_search_flush(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t *org = PG_GETARG_UUID_P(0);
+	MemoryContext context = AllocSetContextCreate(
+		CurrentMemoryContext, "saleshub search flush", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+	struct sh_identity identity;
+	struct waiting *docs;
+	int count;
+
+	sh_owner_enter(&identity);
+	count = take_waiting(org, &docs);
+	if (count > 0)
+	{
+		int32 first;
+		struct sh_search_writer *writer =
+			sh_search_writer_open(org, begin_segment(org, docs, count, &first));
+
+		write_terms(writer, docs, count);
+		write_words(writer, docs, count);
+		write_columns(writer, docs, count);
+		sh_search_writer_close(writer);
+		number_docs(org, docs, count, first);
+	}
+	sh_owner_leave(&identity);
+	MemoryContextSwitchTo(before);
+	MemoryContextDelete(context);
+	PG_RETURN_INT32(count);
+}

@@ -1,0 +1,262 @@
+/* Which documents a query finds: sets, put together as the query says. */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "search_eval.h"
+
+/* --- facets --- */
+
+static bool
+is_one_of(const char *value, const char *const *values, int count)
+{
+	for (int i = 0; value && i < count; i++)
+		if (pg_strcasecmp(value, values[i]) == 0)
+			return true;
+	return false;
+}
+
+uint64 *
+match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet facet,
+			const char *const *values, int count)
+{
+	uint64 *bits = bits_new(part->docs, false);
+	const uint16 *numbers;
+	char **texts;
+	int text_count;
+	bool *wanted;
+
+	if (part->waiting)
+	{
+		for (uint32 i = 0; i < part->docs; i++)
+			if (is_one_of(part->waiting[i].facets[facet], values, count))
+				bits_set(bits, i);
+		return bits;
+	}
+	texts = sh_search_values(eval->index, part->segment, facet, &text_count);
+	wanted = palloc0(text_count * sizeof(*wanted));
+	for (int i = 1; i < text_count; i++)
+		wanted[i] = is_one_of(texts[i], values, count);
+	numbers = part_column(eval, part, facet);
+	for (uint32 i = 0; i < part->docs; i++)
+		if (numbers[i] < text_count && wanted[numbers[i]])
+			bits_set(bits, i);
+	return bits;
+}
+
+/* --- phrases --- */
+
+struct phrase_place
+{
+	uint32 field;
+	uint32 position;
+};
+
+/* The places of a posting in the fields that count. */
+static int
+read_places(const uint8 *post, const uint8 *places, uint8 fields, struct phrase_place **out)
+{
+	struct sh_search_hit hits[SEARCH_FIELDS];
+	int count;
+	int n = 0;
+	int total = 0;
+	struct phrase_place *all;
+
+	sh_search_post_read(post, hits, &count);
+	for (int i = 0; i < count; i++)
+		total += hits[i].count;
+	all = palloc(Max(total, 1) * sizeof(*all));
+	for (int i = 0; i < count; i++)
+	{
+		uint32 position = 0;
+
+		for (uint32 k = 0; k < hits[i].count; k++)
+		{
+			position += sh_search_number(&places);
+			if (fields & (1 << hits[i].field))
+				all[n++] = (struct phrase_place){ hits[i].field, position };
+		}
+	}
+	*out = all;
+	return n;
+}
+
+/* Posting and places of a term in a document of the part; false when it has not the term. */
+static bool
+find_post(struct eval *eval, struct eval_part *part, int term, uint32 doc, const uint8 **post,
+		  const uint8 **places)
+{
+	if (part->waiting)
+	{
+		const struct sh_search_packed *packed = &part->waiting[doc].packed;
+		int n = sh_search_packed_find(packed, eval->query->terms[term].term);
+
+		if (n < 0)
+			return false;
+		*post = sh_search_packed_post(packed, n);
+		*places = sh_search_post_skip(*post);
+		return true;
+	}
+	else
+	{
+		struct sh_search_list *list = part_list(eval, part, term);
+
+		if (!list || sh_search_list_seek(list, doc) != doc)
+			return false;
+		*post = sh_search_list_post(list);
+		*places = sh_search_list_places(list);
+		return true;
+	}
+}
+
+/* Keep the beginnings that the next word of the phrase follows. */
+static int
+narrow(struct phrase_place *starts, int count, const struct phrase_place *next, int next_count,
+	   int distance)
+{
+	int kept = 0;
+	int at = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		while (at < next_count && (next[at].field < starts[i].field ||
+								   (next[at].field == starts[i].field &&
+									next[at].position < starts[i].position + distance)))
+			at++;
+		if (at < next_count && next[at].field == starts[i].field &&
+			next[at].position == starts[i].position + distance)
+			starts[kept++] = starts[i];
+	}
+	return kept;
+}
+
+static bool
+has_phrase(struct eval *eval, struct eval_part *part, const struct query_node *phrase, uint32 doc)
+{
+	uint8 fields = phrase->fields & (part->fields ? part->fields[doc] : QUERY_ANYWHERE);
+	struct phrase_place *starts = NULL;
+	int count = 0;
+
+	for (int i = 0; i < phrase->count; i++)
+	{
+		const uint8 *post, *places;
+		struct phrase_place *here;
+		int here_count;
+
+		if (!find_post(eval, part, phrase->parts[i]->term, doc, &post, &places))
+			return false;
+		here_count = read_places(post, places, fields, &here);
+		if (i == 0)
+		{
+			starts = here;
+			count = here_count;
+			continue;
+		}
+		count = narrow(starts, count, here, here_count, phrase->parts[i]->distance);
+		pfree(here);
+		if (count == 0)
+			break;
+	}
+	pfree(starts);
+	return count > 0;
+}
+
+/* --- sets --- */
+
+static uint64 *
+phrase_bits(struct eval *eval, struct eval_part *part, const struct query_node *phrase)
+{
+	uint64 *bits = bits_new(part->docs, true);
+
+	for (int i = 0; i < phrase->count; i++)
+		bits_and(bits, part_term_bits(eval, part, phrase->parts[i]->term), part->docs);
+	/* Their postings are read again, in order. */
+	for (int i = 0; i < phrase->count && part->segment; i++)
+	{
+		struct sh_search_list *list = part_list(eval, part, phrase->parts[i]->term);
+
+		if (list)
+			sh_search_list_rewind(list);
+	}
+	for (uint32 doc = bits_next(bits, part->docs, 0); doc != SEARCH_END;
+		 doc = bits_next(bits, part->docs, doc + 1))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!has_phrase(eval, part, phrase, doc))
+			bits_clear(bits, doc);
+	}
+	return bits;
+}
+
+static uint64 *
+all_bits(struct eval *eval, struct eval_part *part, const struct query_node *node)
+{
+	uint64 *bits = bits_new(part->docs, true);
+
+	for (int i = 0; i < node->count; i++)
+	{
+		uint64 *other = match_bits(eval, part, node->parts[i]);
+
+		bits_and(bits, other, part->docs);
+		pfree(other);
+	}
+	return bits;
+}
+
+/* Words that only find: they are none of the query's terms. */
+static void
+add_rest(struct eval *eval, struct eval_part *part, const struct query_node *node, uint64 *bits)
+{
+	for (int i = 0; i < node->rest_count; i++)
+	{
+		struct query_term term = { .term = node->rest[i], .fields = node->fields };
+
+		CHECK_FOR_INTERRUPTS();
+		part_add_term(eval, part, &term, bits);
+	}
+}
+
+static uint64 *
+any_bits(struct eval *eval, struct eval_part *part, const struct query_node *node)
+{
+	uint64 *bits = bits_new(part->docs, false);
+
+	for (int i = 0; i < node->count; i++)
+	{
+		uint64 *other = match_bits(eval, part, node->parts[i]);
+
+		bits_or(bits, other, part->docs);
+		pfree(other);
+	}
+	add_rest(eval, part, node, bits);
+	return bits;
+}
+
+uint64 *
+match_bits(struct eval *eval, struct eval_part *part, const struct query_node *node)
+{
+	uint64 *bits;
+
+	switch (node->kind)
+	{
+		case QUERY_WORD:
+			bits = bits_new(part->docs, false);
+			bits_or(bits, part_term_bits(eval, part, node->term), part->docs);
+			return bits;
+		case QUERY_PHRASE:
+			return phrase_bits(eval, part, node);
+		case QUERY_ALL:
+			return all_bits(eval, part, node);
+		case QUERY_ANY:
+			return any_bits(eval, part, node);
+		case QUERY_NOT:
+			bits = match_bits(eval, part, node->parts[0]);
+			bits_not(bits, part->docs);
+			return bits;
+		case QUERY_FACET:
+			return match_facet(eval, part, node->facet, &node->value, 1);
+		default:
+			return bits_new(part->docs, false);
+	}
+}

@@ -1,0 +1,445 @@
+/*
+ * Making one segment of several neighbours: their terms, words and columns are read side by side in
+ * order, as an LSM tree does (O'Neil et al., "The Log-Structured Merge-Tree", 1996); documents that
+ * are gone stay behind.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "saleshub.h"
+#include "search.h"
+
+PG_FUNCTION_INFO_V1(sh_search_merge);
+
+/* Neighbours of a size that become one. */
+#define FANOUT 4
+/* Segments up to so many documents are of the smallest size; each larger one is FANOUT times that.
+ */
+#define SMALLEST 4096
+/* A segment is written anew when one of so many of its documents is gone. */
+#define GONE_PART 5
+#define COLUMN_TERM 3
+#define COLUMN_BODY 4
+
+struct source
+{
+	struct sh_search_segment *segment;
+	struct sh_search_index *index;
+	uint32 shift; /* of its documents in the new segment */
+	TupleTableSlot *row;
+	int64 term; /* of the row */
+	/* words */
+	bytea *body;
+	const uint8 *at, *end;
+	const char *word;
+	int len;
+	uint64 word_term;
+	uint32 word_docs;
+	bool more;
+};
+
+/* --- terms --- */
+
+static void
+next_term(struct source *s, bool first)
+{
+	bool isnull;
+
+	s->row = first ? sh_search_row(s->index, SEARCH_TABLE_TERM, s->segment->id, 0, NULL) :
+					 sh_search_next(s->index, SEARCH_TABLE_TERM);
+	if (s->row)
+		s->term = DatumGetInt64(slot_getattr(s->row, COLUMN_TERM, &isnull));
+}
+
+/* Copy the documents of a term that are not gone. */
+static void
+copy_list(struct sh_search_writer *writer, struct source *s)
+{
+	const struct sh_search_segment *segment = s->segment;
+	struct sh_search_list *list = palloc(sizeof(*list));
+	int gone = 0;
+
+	sh_search_list_take(list, s->index, segment, s->row);
+	for (uint32 block = 0; block < list->blocks; block++)
+	{
+		const uint8 *places;
+
+		sh_search_list_read(list, block);
+		places = sh_search_list_places(list);
+		for (list->at = 0; list->at < list->count; list->at++)
+		{
+			uint32 doc = list->doc[list->at];
+			const uint8 *post = sh_search_list_post(list);
+			const uint8 *end = sh_search_places_end(post, places);
+
+			while (gone < segment->gone_count && segment->gone[gone] < doc)
+				gone++;
+			if (gone == segment->gone_count || segment->gone[gone] != doc)
+				sh_search_writer_doc(writer,
+									 doc + s->shift,
+									 post,
+									 sh_search_post_skip(post) - post,
+									 places,
+									 end - places);
+			places = end;
+		}
+	}
+	sh_search_list_close(list);
+	pfree(list);
+}
+
+static void
+merge_terms(struct sh_search_writer *writer, struct source *sources, int count)
+{
+	for (int i = 0; i < count; i++)
+		next_term(&sources[i], true);
+	for (;;)
+	{
+		bool any = false;
+		int64 least = 0;
+
+		for (int i = 0; i < count; i++)
+			if (sources[i].row && (!any || sources[i].term < least))
+			{
+				any = true;
+				least = sources[i].term;
+			}
+		if (!any)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		sh_search_writer_term(writer, (uint64) least);
+		for (int i = 0; i < count; i++)
+			if (sources[i].row && sources[i].term == least)
+			{
+				copy_list(writer, &sources[i]);
+				next_term(&sources[i], false);
+			}
+	}
+}
+
+/* --- words --- */
+
+static void
+next_word(struct source *s)
+{
+	while (s->at == s->end)
+	{
+		bool isnull;
+
+		if (s->body)
+			pfree(s->body);
+		s->body = NULL;
+		s->row = s->more ? sh_search_next(s->index, SEARCH_TABLE_WORD) :
+						   sh_search_row(s->index, SEARCH_TABLE_WORD, s->segment->id, 0, NULL);
+		s->more = true;
+		if (!s->row)
+		{
+			s->word = NULL;
+			return;
+		}
+		s->body = DatumGetByteaPCopy(slot_getattr(s->row, COLUMN_BODY, &isnull));
+		s->at = (uint8 *) VARDATA(s->body);
+		s->end = s->at + VARSIZE(s->body) - VARHDRSZ;
+	}
+	s->at = sh_search_word_read(s->at, &s->word, &s->len, &s->word_term, &s->word_docs);
+}
+
+static int
+compare(const struct source *a, const struct source *b)
+{
+	int order = memcmp(a->word, b->word, Min(a->len, b->len));
+
+	return order != 0 ? order : a->len - b->len;
+}
+
+static void
+merge_words(struct sh_search_writer *writer, struct source *sources, int count)
+{
+	for (int i = 0; i < count; i++)
+		next_word(&sources[i]);
+	for (;;)
+	{
+		struct source *least = NULL;
+		char word[SEARCH_WORD_MAX];
+		int len;
+		uint32 docs = 0;
+
+		for (int i = 0; i < count; i++)
+			if (sources[i].word && (!least || compare(&sources[i], least) < 0))
+				least = &sources[i];
+		if (!least)
+			break;
+		len = least->len;
+		memcpy(word, least->word, len);
+		for (int i = 0; i < count; i++)
+			if (sources[i].word && sources[i].len == len && memcmp(sources[i].word, word, len) == 0)
+				docs += sources[i].word_docs;
+		sh_search_writer_word(writer, word, len, least->word_term, docs);
+		for (int i = 0; i < count; i++)
+			if (sources[i].word && sources[i].len == len && memcmp(sources[i].word, word, len) == 0)
+				next_word(&sources[i]);
+	}
+}
+
+/* --- columns --- */
+
+static void
+merge_records(struct sh_search_writer *writer, const struct source *s)
+{
+	const struct sh_search_segment *segment = s->segment;
+	uint32 docs = (uint32) (segment->last - segment->first) + 1;
+	bytea *part = NULL;
+	int gone = 0;
+
+	for (uint32 doc = 0; doc < docs; doc++)
+	{
+		pg_uuid_t record = { { 0 } };
+		uint8 kind = 0;
+
+		if (doc % SEARCH_RECORDS_PART == 0)
+		{
+			if (part)
+				pfree(part);
+			part = sh_search_records(s->index, segment, (int) (doc / SEARCH_RECORDS_PART));
+		}
+		while (gone < segment->gone_count && segment->gone[gone] < doc)
+			gone++;
+		if (part && (gone == segment->gone_count || segment->gone[gone] != doc))
+		{
+			const char *at = VARDATA(part) + (doc % SEARCH_RECORDS_PART) * SEARCH_RECORD_SIZE;
+
+			kind = (uint8) *at;
+			memcpy(record.data, at + 1, UUID_LEN);
+		}
+		sh_search_writer_record(writer, kind, &record);
+	}
+	if (part)
+		pfree(part);
+}
+
+static void
+merge_columns(struct sh_search_writer *writer, struct source *sources, int count)
+{
+	for (int i = 0; i < count; i++)
+		merge_records(writer, &sources[i]);
+	for (int facet = SEARCH_FACET_DAY; facet < SEARCH_FACETS; facet++)
+	{
+		struct sh_search_names *names = sh_search_names_new();
+
+		for (int i = 0; i < count; i++)
+		{
+			const struct sh_search_segment *segment = sources[i].segment;
+			uint16 *numbers = sh_search_column(sources[i].index, segment, facet);
+			int value_count;
+			char **values = sh_search_values(sources[i].index, segment, facet, &value_count);
+
+			for (uint32 doc = 0; doc <= (uint32) (segment->last - segment->first); doc++)
+				sh_search_writer_number(writer,
+										facet,
+										facet < SEARCH_FACET_TEXTS || numbers[doc] >= value_count ?
+											numbers[doc] :
+											sh_search_names_number(names, values[numbers[doc]]));
+			pfree(numbers);
+		}
+		sh_search_names_write(names, writer, facet);
+	}
+}
+
+/* --- which, and what becomes of them --- */
+
+static int
+size_of(const struct sh_search_segment *segment)
+{
+	int size = 0;
+
+	for (int64 limit = SMALLEST; segment->docs > limit; limit *= FANOUT)
+		size++;
+	return size;
+}
+
+static bool
+is_worn(const struct sh_search_segment *segment)
+{
+	return segment->gone_count > 0 && segment->gone_count >= segment->docs / GONE_PART;
+}
+
+/* The first run of neighbours to be merged, the smallest sizes first: how many, from which. */
+static int
+choose(const struct sh_search_segment *segments, int count, int *from)
+{
+	int largest = 0;
+
+	for (int i = 0; i < count; i++)
+		largest = Max(largest, size_of(&segments[i]));
+	for (int size = 0; size <= largest; size++)
+	{
+		int run = 0;
+
+		for (int i = count - 1; i >= 0; i--)
+		{
+			run = size_of(&segments[i]) <= size ? run + 1 : 0;
+			if (run == FANOUT)
+			{
+				while (i > 0 && run < 2 * FANOUT && size_of(&segments[i - 1]) <= size)
+				{
+					i--;
+					run++;
+				}
+				*from = i;
+				return run;
+			}
+		}
+	}
+	for (int i = 0; i < count; i++)
+		if (is_worn(&segments[i]))
+		{
+			*from = i;
+			return 1;
+		}
+	return 0;
+}
+
+static int64
+add_segment(const pg_uuid_t *org, const struct sh_search_segment *merged)
+{
+	static const Oid types[] = { UUIDOID, INT4OID, INT4OID, INT4OID, INT8ARRAYOID };
+	Datum lengths[SEARCH_FIELDS];
+	bool isnull;
+	int64 id;
+
+	for (int i = 0; i < SEARCH_FIELDS; i++)
+		lengths[i] = Int64GetDatum(merged->words[i]);
+	SPI_connect();
+	if (SPI_execute_plan(
+			sh_plan("INSERT INTO saleshub.search_segment (org_id, first_doc, last_doc, docs, words)"
+					" VALUES ($1, $2, $3, $4, $5) RETURNING segment_id",
+					5,
+					types),
+			(Datum[]){ UUIDPGetDatum(org),
+					   Int32GetDatum(merged->first),
+					   Int32GetDatum(merged->last),
+					   Int32GetDatum(merged->docs),
+					   PointerGetDatum(construct_array(lengths,
+													   SEARCH_FIELDS,
+													   INT8OID,
+													   sizeof(int64),
+													   FLOAT8PASSBYVAL,
+													   TYPALIGN_DOUBLE)) },
+			NULL,
+			false,
+			0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not add a segment to the search index");
+	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return id;
+}
+
+static void
+drop_merged(const pg_uuid_t *org, const struct sh_search_segment *segments, int count)
+{
+	static const char *const tables[] = {
+		"search_segment", "search_term", "search_block", "search_column", "search_word"
+	};
+	StringInfoData sql;
+
+	SPI_connect();
+	initStringInfo(&sql);
+	for (int i = 0; i < (int) lengthof(tables); i++)
+		for (int n = 0; n < count; n++)
+		{
+			resetStringInfo(&sql);
+			appendStringInfo(
+				&sql, "DELETE FROM saleshub.%s WHERE org_id = $1 AND segment_id = $2", tables[i]);
+			if (SPI_execute_with_args(
+					sql.data,
+					2,
+					(Oid[]){ UUIDOID, INT8OID },
+					(Datum[]){ UUIDPGetDatum(org), Int64GetDatum(segments[n].id) },
+					NULL,
+					false,
+					0) != SPI_OK_DELETE)
+				elog(ERROR, "could not remove a segment of the search index");
+		}
+	for (int n = 0; n < count; n++)
+		if (segments[n].gone_count > 0)
+		{
+			Datum *docs = palloc(segments[n].gone_count * sizeof(Datum));
+
+			for (int i = 0; i < segments[n].gone_count; i++)
+				docs[i] = Int32GetDatum(segments[n].first + (int32) segments[n].gone[i]);
+			SPI_execute_with_args(
+				"DELETE FROM saleshub.search_gone WHERE org_id = $1 AND doc = ANY ($2)",
+				2,
+				(Oid[]){ UUIDOID, INT4ARRAYOID },
+				(Datum[]){ UUIDPGetDatum(org),
+						   PointerGetDatum(construct_array(
+							   docs, segments[n].gone_count, INT4OID, 4, true, TYPALIGN_INT)) },
+				NULL,
+				false,
+				0);
+		}
+	SPI_finish();
+}
+
+static void
+merge(const pg_uuid_t *org, struct sh_search_segment *segments, int count)
+{
+	struct sh_search_segment merged = { .first = segments[0].first,
+										.last = segments[count - 1].last };
+	struct source *sources = palloc0(count * sizeof(*sources));
+	struct sh_search_writer *writer;
+
+	for (int i = 0; i < count; i++)
+	{
+		sources[i].segment = &segments[i];
+		sources[i].index = sh_search_index_open(org);
+		sources[i].shift = (uint32) (segments[i].first - merged.first);
+		merged.docs += segments[i].docs - segments[i].gone_count;
+		for (int f = 0; f < SEARCH_FIELDS; f++)
+			merged.words[f] += segments[i].words[f] - segments[i].gone_words[f];
+	}
+	merged.id = add_segment(org, &merged);
+	writer = sh_search_writer_open(org, merged.id);
+	merge_terms(writer, sources, count);
+	merge_words(writer, sources, count);
+	merge_columns(writer, sources, count);
+	sh_search_writer_close(writer);
+	for (int i = 0; i < count; i++)
+		sh_search_index_close(sources[i].index);
+	drop_merged(org, segments, count);
+}
+
+/* Merge one run of segments, or all of them; returns how many there were. */
+Datum
+sh_search_merge(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t *org = PG_GETARG_UUID_P(0);
+	bool all = PG_GETARG_BOOL(1);
+	MemoryContext context = AllocSetContextCreate(
+		CurrentMemoryContext, "saleshub search merge", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(context);
+	struct sh_identity identity;
+	struct sh_search_segment *segments;
+	int from = 0;
+	int count;
+
+	sh_owner_enter(&identity);
+	count = sh_search_segments(org, &segments);
+	if (!all)
+		count = choose(segments, count, &from);
+	else if (count == 1 && segments[0].gone_count == 0)
+		count = 0;
+	if (count > 0)
+		merge(org, segments + from, count);
+	sh_owner_leave(&identity);
+	MemoryContextSwitchTo(before);
+	MemoryContextDelete(context);
+	PG_RETURN_INT32(count);
+}

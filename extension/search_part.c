@@ -1,0 +1,260 @@
+/* The parts of an index as a query meets them, and what it may find of each. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+#include "saleshub.h"
+#include "search_eval.h"
+
+/* Keys of documents that wait begin here: they come behind all others of the same score. */
+#define WAITING_KEYS 0x80000000u
+
+/* --- documents that wait --- */
+
+static void
+read_waiting(struct eval_waiting *doc, HeapTuple row, TupleDesc desc)
+{
+	bool isnull;
+	Datum value;
+	bytea *packed;
+
+	memset(doc, 0, sizeof(*doc));
+	doc->record = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
+	doc->kind = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 2, &isnull));
+	doc->lengths = DatumGetInt32(SPI_getbinval(row, desc, 3, &isnull));
+	value = SPI_getbinval(row, desc, 4, &isnull);
+	if (!isnull)
+		doc->facets[SEARCH_FACET_OWNER] = DatumGetCString(DirectFunctionCall1(uuid_out, value));
+	value = SPI_getbinval(row, desc, 5, &isnull);
+	doc->day = isnull ? 0 : (uint16) DatumGetInt16(value);
+	value = SPI_getbinval(row, desc, 6, &isnull);
+	if (!isnull)
+	{
+		Datum *texts;
+		bool *nulls;
+		int count;
+
+		deconstruct_array(
+			DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
+		for (int i = 0; i < count && SEARCH_FACET_STATUS + i < SEARCH_FACETS; i++)
+			if (!nulls[i])
+				doc->facets[SEARCH_FACET_STATUS + i] = TextDatumGetCString(texts[i]);
+	}
+	packed = DatumGetByteaPCopy(SPI_getbinval(row, desc, 7, &isnull));
+	sh_search_packed_open(&doc->packed, VARDATA(packed), VARSIZE(packed) - VARHDRSZ);
+}
+
+static void
+open_waiting(struct eval *eval, struct eval_part *part)
+{
+	static const Oid types[] = { UUIDOID };
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext before;
+	struct sh_identity identity;
+
+	sh_owner_enter(&identity);
+	SPI_connect();
+	if (SPI_execute_plan(sh_plan("SELECT record_id, kind, lengths, owner_id, day, facets, packed"
+								 " FROM saleshub.search_doc WHERE org_id = $1 AND doc IS NULL"
+								 " ORDER BY record_id, kind",
+								 1,
+								 types),
+						 (Datum[]){ UUIDPGetDatum(&eval->org) },
+						 NULL,
+						 true,
+						 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the documents that wait");
+	before = MemoryContextSwitchTo(context);
+	part->docs = (uint32) SPI_processed;
+	part->first_key = WAITING_KEYS;
+	part->waiting = palloc_extended(Max(part->docs, 1) * sizeof(*part->waiting), MCXT_ALLOC_HUGE);
+	for (uint32 i = 0; i < part->docs; i++)
+		read_waiting(&part->waiting[i], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+	MemoryContextSwitchTo(before);
+	SPI_finish();
+	sh_owner_leave(&identity);
+}
+
+/* --- parts --- */
+
+void
+part_open_all(struct eval *eval)
+{
+	struct sh_search_segment *segments;
+	int count = sh_search_segments(&eval->org, &segments);
+
+	eval->parts = palloc0((count + 1) * sizeof(*eval->parts));
+	for (int i = 0; i < count; i++)
+	{
+		eval->parts[i].segment = &segments[i];
+		eval->parts[i].docs = (uint32) (segments[i].last - segments[i].first) + 1;
+		eval->parts[i].first_key = (uint32) segments[i].first;
+	}
+	open_waiting(eval, &eval->parts[count]);
+	eval->part_count = count + (eval->parts[count].docs > 0);
+}
+
+void
+part_close_all(struct eval *eval)
+{
+	sh_search_index_close(eval->index);
+}
+
+struct sh_search_list *
+part_list(struct eval *eval, struct eval_part *part, int term)
+{
+	if (!part->opened[term])
+	{
+		struct sh_search_list *list = palloc(sizeof(*list));
+
+		part->opened[term] = true;
+		if (sh_search_list_open(list, eval->index, part->segment, eval->query->terms[term].term))
+			part->lists[term] = list;
+		else
+			pfree(list);
+	}
+	return part->lists[term];
+}
+
+/* --- documents with a term --- */
+
+static bool
+has_field(const uint8 *post, uint8 fields)
+{
+	struct sh_search_hit hits[SEARCH_FIELDS];
+	int count;
+
+	sh_search_post_read(post, hits, &count);
+	for (int i = 0; i < count; i++)
+		if (fields & (1 << hits[i].field))
+			return true;
+	return false;
+}
+
+static void
+waiting_bits(struct eval_part *part, const struct query_term *term, uint64 *bits)
+{
+	for (uint32 doc = 0; doc < part->docs; doc++)
+	{
+		uint8 fields = term->fields & (part->fields ? part->fields[doc] : QUERY_ANYWHERE);
+		int n = sh_search_packed_find(&part->waiting[doc].packed, term->term);
+
+		if (n >= 0 && has_field(sh_search_packed_post(&part->waiting[doc].packed, n), fields))
+			bits_set(bits, doc);
+	}
+}
+
+static void
+list_bits(struct eval_part *part, const struct query_term *term, struct sh_search_list *list,
+		  uint64 *bits)
+{
+	bool any = term->fields == QUERY_ANYWHERE && !part->fields;
+
+	for (uint32 block = 0; block < list->blocks; block++)
+	{
+		sh_search_list_read(list, block);
+		if (any)
+		{
+			for (int i = 0; i < list->count; i++)
+				bits_set(bits, list->doc[i]);
+			continue;
+		}
+		for (list->at = 0; list->at < list->count; list->at++)
+		{
+			uint32 doc = list->doc[list->at];
+			uint8 fields = term->fields & (part->fields ? part->fields[doc] : QUERY_ANYWHERE);
+
+			if (has_field(sh_search_list_post(list), fields))
+				bits_set(bits, doc);
+		}
+	}
+	sh_search_list_rewind(list);
+}
+
+void
+part_add_term(struct eval *eval, struct eval_part *part, const struct query_term *term,
+			  uint64 *bits)
+{
+	struct sh_search_list list;
+
+	if (part->waiting)
+		waiting_bits(part, term, bits);
+	else if (sh_search_list_open(&list, eval->index, part->segment, term->term))
+	{
+		list_bits(part, term, &list, bits);
+		sh_search_list_close(&list);
+	}
+}
+
+uint64 *
+part_term_bits(struct eval *eval, struct eval_part *part, int term)
+{
+	const struct query_term *t = &eval->query->terms[term];
+	uint64 *bits = part->bits[term];
+
+	if (bits)
+		return bits;
+	bits = bits_new(part->docs, false);
+	if (part->waiting)
+		waiting_bits(part, t, bits);
+	else
+	{
+		struct sh_search_list *list = part_list(eval, part, term);
+
+		if (list)
+			list_bits(part, t, list, bits);
+	}
+	if (part->seen)
+		bits_and(bits, part->seen, part->docs);
+	part->bits[term] = bits;
+	return bits;
+}
+
+int64
+part_term_count(struct eval *eval, struct eval_part *part, int term)
+{
+	struct sh_search_list *list;
+	int64 count;
+
+	if (part->waiting || (part->seen && !part->only_gone) || part->fields ||
+		eval->query->terms[term].fields != QUERY_ANYWHERE)
+		return (int64) bits_count(part_term_bits(eval, part, term), part->docs);
+	list = part_list(eval, part, term);
+	if (!list)
+		return 0;
+	count = list->docs;
+	for (int i = 0; i < part->segment->gone_count; i++)
+		if (sh_search_list_seek(list, part->segment->gone[i]) == part->segment->gone[i])
+			count--;
+	sh_search_list_rewind(list);
+	return count;
+}
+
+/* --- what is known beside --- */
+
+const uint16 *
+part_column(struct eval *eval, struct eval_part *part, enum sh_search_facet facet)
+{
+	uint16 *days;
+
+	if (part->segment)
+		return sh_search_column(eval->index, part->segment, facet);
+	days = palloc(Max(part->docs, 1) * sizeof(*days));
+	for (uint32 i = 0; i < part->docs; i++)
+		days[i] = facet == SEARCH_FACET_DAY ? part->waiting[i].day : part->waiting[i].kind;
+	return days;
+}
+
+uint8
+part_record(struct eval *eval, struct eval_part *part, uint32 doc, pg_uuid_t *record)
+{
+	if (part->segment)
+		return sh_search_record(eval->index, part->segment, doc, record);
+	*record = part->waiting[doc].record;
+	return part->waiting[doc].kind;
+}

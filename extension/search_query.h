@@ -1,0 +1,68 @@
+/* A query as it is understood. */
+#pragma once
+
+#include "search.h"
+
+/* More than these is no question but an attack. */
+#define QUERY_BYTES_MAX 4096
+#define QUERY_TERMS_MAX 128
+#define QUERY_DEPTH_MAX 16
+
+/* All fields. */
+#define QUERY_ANYWHERE ((1 << SEARCH_FIELDS) - 1)
+
+struct query_term
+{
+	uint64 term;
+	char word[SEARCH_WORD_MAX + 1]; /* as it was typed, without case and accents */
+	uint8 fields;					/* in which it is looked for, as bits */
+	double boost;					/* 0: does not count for the rank */
+	int64 docs;						/* documents that have it, set before scoring */
+	double idf;
+};
+
+enum query_kind
+{
+	QUERY_NOTHING,
+	QUERY_WORD,	  /* one term */
+	QUERY_PREFIX, /* words that begin so; becomes QUERY_ANY of terms */
+	QUERY_PHRASE, /* terms one behind the other */
+	QUERY_ALL,
+	QUERY_ANY,
+	QUERY_NOT,	/* of one */
+	QUERY_FACET /* a value of a facet */
+};
+
+struct query_node
+{
+	enum query_kind kind;
+	uint8 fields;
+	int term;	  /* number of a term */
+	int distance; /* in a phrase: places behind the first */
+	bool plain;	  /* a word that was typed bare, which may be corrected or left out */
+	bool stop;
+	enum sh_search_facet facet;
+	const char *value;
+	const char *corrected; /* of a bare word: what was probably meant */
+	int rest_count;		   /* terms of a prefix that do not count for the rank */
+	uint64 *rest;
+	int count, size;
+	struct query_node **parts;
+};
+
+struct query
+{
+	Oid dictionary;
+	int term_count;
+	struct query_term terms[QUERY_TERMS_MAX];
+	struct query_node *root;
+	int words; /* that were typed bare and count */
+};
+
+/* 22023 when it is too long, too deep or has too many words. */
+extern void query_parse(struct query *query, const char *text, int len, Oid dictionary);
+/* The number of a term in the query, added when it is new. */
+extern int query_term(struct query *query, uint64 term, const char *word, uint8 fields,
+					  double boost);
+extern struct query_node *query_node(enum query_kind kind, uint8 fields);
+extern void query_add(struct query_node *to, struct query_node *part);

@@ -1,0 +1,240 @@
+-- Search: the index is kept by triggers, made into segments by the worker and read by search_run();
+-- crm.search() shows what it found.
+
+CREATE FUNCTION saleshub.search_keep() RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_search_keep';
+COMMENT ON FUNCTION saleshub.search_keep() IS
+    'Trigger: the documents of the rows that a statement wrote, in the search index';
+
+CREATE FUNCTION saleshub.search_on(tab regclass, noun text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE TRIGGER %s_75_search_insert AFTER INSERT ON %s'
+        ' REFERENCING NEW TABLE AS newrows'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION saleshub.search_keep(%L)', noun, tab, noun);
+    EXECUTE format('CREATE OR REPLACE TRIGGER %s_75_search_update AFTER UPDATE ON %s'
+        ' REFERENCING OLD TABLE AS oldrows NEW TABLE AS newrows'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION saleshub.search_keep(%L)', noun, tab, noun);
+    EXECUTE format('CREATE OR REPLACE TRIGGER %s_75_search_delete AFTER DELETE ON %s'
+        ' REFERENCING OLD TABLE AS oldrows'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION saleshub.search_keep(%L)', noun, tab, noun);
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_on(regclass, text) IS
+    'Keeps the documents of a table''s records in the search index';
+
+CREATE FUNCTION saleshub.search_flush(org uuid) RETURNS integer
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_search_flush';
+COMMENT ON FUNCTION saleshub.search_flush(uuid) IS
+    'Makes a segment of documents that wait, at most 20,000; returns how many';
+
+CREATE FUNCTION saleshub.search_merge(org uuid, everything boolean DEFAULT false) RETURNS integer
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_search_merge';
+COMMENT ON FUNCTION saleshub.search_merge(uuid, boolean) IS
+    'Makes one segment of some neighbours, or of all segments; returns of how many, 0 when none are due';
+
+CREATE FUNCTION saleshub.search_run(q text, options jsonb) RETURNS jsonb
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_search_run';
+COMMENT ON FUNCTION saleshub.search_run(text, jsonb) IS
+    'What a query finds in the index of the organisation: {hits, total, facets, statistics, words, corrections}; options: {limit, types, filters, facets, total, after, statistics, settings, scope}';
+
+CREATE FUNCTION saleshub.search_snippet(value text, words text[]) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_search_snippet';
+COMMENT ON FUNCTION saleshub.search_snippet(text, text[]) IS
+    'The part of a text that has most of the words, in HTML, each of them in <mark>';
+
+CREATE FUNCTION saleshub.search_words(value text) RETURNS jsonb
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_search_words_sql';
+COMMENT ON FUNCTION saleshub.search_words(text) IS
+    'The words of a text as the search index has them: [{word, term, place, stop}]; what shares a term is one word to it';
+
+CREATE FUNCTION saleshub.search_length(words integer) RETURNS integer
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_search_length_sql';
+COMMENT ON FUNCTION saleshub.search_length(integer) IS
+    'So many words as the search index keeps them: exact below 48, above in steps of at most an eighth';
+
+-- Maintenance
+
+CREATE FUNCTION saleshub.search_org_maintain(org uuid) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    done bigint;
+BEGIN
+    -- Locked before the snapshot of what follows: two at once would make the same segment twice.
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('saleshub.search:' || org, 0)) THEN
+        RETURN 0;
+    END IF;
+    done := saleshub.search_flush(org);
+    RETURN done + saleshub.search_merge(org);
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_org_maintain(uuid) IS
+    'One step of an organisation''s search index: documents that wait become a segment, small segments a larger one';
+
+CREATE FUNCTION saleshub.search_run_maintenance() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    next_org uuid := (SELECT d.org_id FROM saleshub.search_doc AS d WHERE d.doc IS NULL LIMIT 1);
+BEGIN
+    IF next_org IS NULL THEN
+        RETURN 0;
+    END IF;
+    RETURN saleshub.search_org_maintain(next_org);
+END
+$$;
+ALTER FUNCTION saleshub.search_run_maintenance() OWNER TO saleshub_owner;
+COMMENT ON FUNCTION saleshub.search_run_maintenance() IS
+    'One step of the search index of an organisation whose documents wait; 0 when none do';
+
+CREATE FUNCTION saleshub.search_rebuild(org uuid) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    done bigint;
+    total bigint := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('saleshub.search:' || org, 0));
+    LOOP
+        done := saleshub.search_flush(org);
+        EXIT WHEN done = 0;
+        total := total + done;
+    END LOOP;
+    PERFORM saleshub.search_merge(org, true);
+    RETURN total;
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_rebuild(uuid) IS
+    'Makes one segment of an organisation''s whole index; returns how many documents waited';
+
+-- Who sees what
+
+CREATE FUNCTION saleshub.search_fields(noun text) RETURNS integer
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    hidden text[] := saleshub.hidden_fields(noun);
+BEGIN
+    IF hidden = '{}' THEN
+        RETURN 15;
+    END IF;
+    -- A hidden field takes those with it that are kept in one with it.
+    RETURN CASE WHEN hidden && ARRAY['first_name', 'last_name', 'company_name', 'name', 'subject']
+                THEN 0 ELSE 1 END
+         + CASE WHEN hidden && ARRAY['email', 'phone', 'website', 'domain', 'amount', 'email_from',
+                                     'email_to', 'email_cc']
+                THEN 0 ELSE 2 END
+         + CASE WHEN hidden && ARRAY['title', 'city', 'state', 'country', 'industry', 'source', 'tags',
+                                     'product', 'lost_reason', 'location', 'outcome', 'custom']
+                     OR EXISTS (SELECT FROM unnest(hidden) AS h WHERE h LIKE 'custom.%')
+                THEN 0 ELSE 4 END
+         + CASE WHEN 'body' = ANY (hidden) THEN 0 ELSE 8 END;
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_fields(text) IS
+    'Fields of documents in which the member may search, as bits: title, identifiers, body, notes';
+
+CREATE FUNCTION saleshub.search_scope() RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    everything boolean := saleshub.sees_everything();
+    found jsonb;
+BEGIN
+    found := (
+        SELECT jsonb_object_agg(n.noun, jsonb_build_object(
+                   'fields', saleshub.search_fields(n.noun),
+                   'all', everything OR n.noun <> 'activity' AND saleshub.sees_all(n.noun),
+                   'by_record', NOT everything AND n.noun = 'activity',
+                   'owners', CASE WHEN everything OR n.noun = 'activity' THEN '[]'
+                                  ELSE to_jsonb(saleshub.visible_owners(n.noun)) END))
+          FROM unnest(ARRAY['lead', 'contact', 'company', 'deal', 'activity']) AS n (noun));
+    RETURN CASE WHEN everything AND NOT EXISTS (
+                         SELECT FROM jsonb_each(found) AS f WHERE f.value ->> 'fields' <> '15')
+                THEN NULL ELSE found END;
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_scope() IS
+    'What the member may find, by kind of record; NULL when that is everything';
+
+-- What is shown
+
+CREATE FUNCTION saleshub.search_show(noun text, ids uuid[]) RETURNS TABLE (
+    id uuid, title text, subtitle text, content text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    org uuid := saleshub.org_id();
+BEGIN
+    CASE noun
+    WHEN 'lead' THEN
+        RETURN QUERY
+        SELECT r.lead_id,
+               coalesce(nullif(concat_ws(' ', r.first_name, r.last_name), ''), r.company_name, r.email),
+               concat_ws(' · ', r.title, r.company_name),
+               concat_ws(' · ', r.email, r.phone, r.website, r.city, r.country, r.industry, r.source)
+          FROM crm.lead AS r
+         WHERE r.org_id = org AND r.lead_id = ANY (ids) AND r.deleted_at IS NULL;
+    WHEN 'contact' THEN
+        RETURN QUERY
+        SELECT r.contact_id, coalesce(nullif(concat_ws(' ', r.first_name, r.last_name), ''), r.email),
+               concat_ws(' · ', r.title, c.name), concat_ws(' · ', r.email, r.phone)
+          FROM crm.contact AS r
+          LEFT JOIN crm.company AS c ON c.org_id = r.org_id AND c.company_id = r.company_id
+         WHERE r.org_id = org AND r.contact_id = ANY (ids) AND r.deleted_at IS NULL;
+    WHEN 'company' THEN
+        RETURN QUERY
+        SELECT r.company_id, r.name, concat_ws(' · ', r.industry, r.city),
+               concat_ws(' · ', r.domain, r.phone, r.website)
+          FROM crm.company AS r
+         WHERE r.org_id = org AND r.company_id = ANY (ids) AND r.deleted_at IS NULL;
+    WHEN 'deal' THEN
+        RETURN QUERY
+        SELECT r.deal_id, r.name, concat_ws(' · ', c.name, s.name),
+               concat_ws(' · ', r.amount, r.product, r.source, r.lost_reason)
+          FROM crm.deal AS r
+          LEFT JOIN crm.company AS c ON c.org_id = r.org_id AND c.company_id = r.company_id
+          LEFT JOIN crm.stage AS s ON s.org_id = r.org_id AND s.stage_id = r.stage_id
+         WHERE r.org_id = org AND r.deal_id = ANY (ids) AND r.deleted_at IS NULL;
+    ELSE
+        RETURN QUERY
+        SELECT r.activity_id, r.subject, concat_ws(' · ', r.type, to_char(r.due_at, 'YYYY-MM-DD')),
+               concat_ws(' · ', r.body, r.location, r.outcome)
+          FROM crm.activity AS r
+         WHERE r.org_id = org AND r.activity_id = ANY (ids) AND r.deleted_at IS NULL;
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_show(text, uuid[]) IS
+    'What is shown of records that were found, as row security leaves them';
+
+CREATE FUNCTION saleshub.search_rows(hits jsonb, words text[]) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT jsonb_agg(jsonb_build_object(
+                   'type', h.hit -> 'type', 'id', h.hit -> 'id',
+                   'title', s.title, 'subtitle', coalesce(s.subtitle, ''),
+                   'snippet', saleshub.search_snippet(concat_ws(' · ', s.title, s.content), words),
+                   'score', round((h.hit ->> 'score')::numeric, 4),
+                   'reasons', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                                          'label', nullif(w.key, ''), 'score', round(w.value::numeric, 4))
+                                          ORDER BY w.value::numeric DESC), '[]')
+                                 FROM jsonb_each_text(h.hit -> 'reasons') AS w
+                                WHERE w.value::numeric > 0))
+                   ORDER BY h.n)
+          FROM jsonb_array_elements(hits) WITH ORDINALITY AS h (hit, n)
+          JOIN (SELECT k.type, k.ids FROM (
+                    SELECT e ->> 'type' AS type, array_agg((e ->> 'id')::uuid) AS ids
+                      FROM jsonb_array_elements(hits) AS e GROUP BY 1) AS k) AS found
+            ON found.type = h.hit ->> 'type'
+          JOIN LATERAL saleshub.search_show(found.type, found.ids) AS s
+            ON s.id = (h.hit ->> 'id')::uuid), '[]');
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_rows(jsonb, text[]) IS
+    'Hits as the API gives them: title, subtitle, snippet, score and the words that make it up';
