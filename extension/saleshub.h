@@ -156,6 +156,10 @@ extern bool sh_worker_there(void);
 extern Size sh_worker_shmem_size(void);
 extern void sh_worker_shmem_init(void);
 
+/* search_job.c: the process that makes segments of the search index */
+/* So many organisations of this database have documents that wait. */
+extern void sh_search_dispatch(int64 waiting, const char *database);
+
 /* import_job.c: workers that import files; the worker of a database starts them */
 /* So many parts of imports of this database wait or are under way. */
 extern void sh_import_dispatch(int64 waiting, const char *database);

@@ -235,6 +235,7 @@ struct sh_search_segment
 	int gone_count;
 	uint32 *gone; /* counted from first, ascending */
 	int64 gone_words[SEARCH_FIELDS];
+	bool erase; /* what is gone must not be left anywhere */
 };
 
 /* The segments of an organisation by their documents, and what is gone of them. */
@@ -343,6 +344,8 @@ extern void sh_search_writer_term(struct sh_search_writer *writer, uint64 term);
 /* Documents of the term, ascending. */
 extern void sh_search_writer_doc(struct sh_search_writer *writer, uint32 doc, const uint8 *post,
 								 int post_len, const uint8 *places, int places_len);
+/* Documents of the present term so far. */
+extern uint32 sh_search_writer_docs(const struct sh_search_writer *writer);
 /* Words in the order of their bytes. */
 extern void sh_search_writer_word(struct sh_search_writer *writer, const char *word, int len,
 								  uint64 term, uint32 docs);

@@ -206,6 +206,9 @@ struct facet_count
 /* Count the values of a facet among what was found, the most frequent first; how many. */
 extern int facet_counts(struct eval *eval, uint64 *const *found, enum sh_search_facet facet,
 						struct facet_count **out);
+/* The texts that numbers of a facet stand for in a segment, from 1 on. */
+extern const char *const *facet_texts(struct eval *eval, struct eval_part *part,
+									  enum sh_search_facet facet, int *count);
 /* The facet of this name, SEARCH_FACETS when there is none. */
 extern enum sh_search_facet facet_of(const char *name, int len);
 extern const char *facet_name(enum sh_search_facet facet);

@@ -330,7 +330,7 @@ expand_typos(struct eval *eval, struct query_node *node, bool all)
 
 	for (int i = 0; i < node->count; i++)
 		changed |= expand_typos(eval, node->parts[i], all);
-	if (node->kind != QUERY_WORD || !node->plain)
+	if (node->kind != QUERY_WORD || !node->plain || node->stop)
 		return changed;
 	term = &eval->query->terms[node->term];
 	if (is_number(term->word) || tolerance(strlen(term->word)) == 0 ||

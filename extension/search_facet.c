@@ -35,6 +35,15 @@ kind_name(int kind)
 	return kind > 0 && kind <= SEARCH_KINDS ? kinds[kind] : NULL;
 }
 
+const char *const *
+facet_texts(struct eval *eval, struct eval_part *part, enum sh_search_facet facet, int *count)
+{
+	if (facet >= SEARCH_FACET_TEXTS)
+		return (const char *const *) sh_search_values(eval->index, part->segment, facet, count);
+	*count = lengthof(kinds);
+	return kinds;
+}
+
 /* --- counting --- */
 
 struct total
@@ -63,16 +72,15 @@ count_segment(struct eval *eval, struct eval_part *part, const uint64 *found,
 {
 	const uint16 *numbers = part_column(eval, part, facet);
 	int64 *counts = palloc0((PG_UINT16_MAX + 1) * sizeof(*counts));
-	char **texts = NULL;
-	int text_count = SEARCH_KINDS + 1;
+	const char *const *texts;
+	int text_count;
 
 	for (uint32 doc = bits_next(found, part->docs, 0); doc != SEARCH_END;
 		 doc = bits_next(found, part->docs, doc + 1))
 		counts[numbers[doc]]++;
-	if (facet >= SEARCH_FACET_TEXTS)
-		texts = sh_search_values(eval->index, part->segment, facet, &text_count);
+	texts = facet_texts(eval, part, facet, &text_count);
 	for (int i = 1; i < text_count; i++)
-		add(totals, texts ? texts[i] : kinds[i], counts[i]);
+		add(totals, texts[i], counts[i]);
 	pfree(counts);
 }
 

@@ -23,18 +23,21 @@ match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet face
 {
 	uint64 *bits = bits_new(part->docs, false);
 	const uint16 *numbers;
-	char **texts;
+	const char *const *texts;
 	int text_count;
 	bool *wanted;
 
 	if (part->waiting)
 	{
 		for (uint32 i = 0; i < part->docs; i++)
-			if (is_one_of(part->waiting[i].facets[facet], values, count))
+			if (is_one_of(facet == SEARCH_FACET_KIND ? kind_name(part->waiting[i].kind) :
+													   part->waiting[i].facets[facet],
+						  values,
+						  count))
 				bits_set(bits, i);
 		return bits;
 	}
-	texts = sh_search_values(eval->index, part->segment, facet, &text_count);
+	texts = facet_texts(eval, part, facet, &text_count);
 	wanted = palloc0(text_count * sizeof(*wanted));
 	for (int i = 1; i < text_count; i++)
 		wanted[i] = is_one_of(texts[i], values, count);

@@ -95,8 +95,9 @@ copy_list(struct sh_search_writer *writer, struct source *s)
 	pfree(list);
 }
 
+/* The terms that no document is left of go into lost. */
 static void
-merge_terms(struct sh_search_writer *writer, struct source *sources, int count)
+merge_terms(struct sh_search_writer *writer, struct source *sources, int count, HTAB *lost)
 {
 	for (int i = 0; i < count; i++)
 		next_term(&sources[i], true);
@@ -121,6 +122,8 @@ merge_terms(struct sh_search_writer *writer, struct source *sources, int count)
 				copy_list(writer, &sources[i]);
 				next_term(&sources[i], false);
 			}
+		if (sh_search_writer_docs(writer) == 0)
+			(void) hash_search(lost, &least, HASH_ENTER, NULL);
 	}
 }
 
@@ -160,7 +163,7 @@ compare(const struct source *a, const struct source *b)
 }
 
 static void
-merge_words(struct sh_search_writer *writer, struct source *sources, int count)
+merge_words(struct sh_search_writer *writer, struct source *sources, int count, HTAB *lost)
 {
 	for (int i = 0; i < count; i++)
 		next_word(&sources[i]);
@@ -181,7 +184,8 @@ merge_words(struct sh_search_writer *writer, struct source *sources, int count)
 		for (int i = 0; i < count; i++)
 			if (sources[i].word && sources[i].len == len && memcmp(sources[i].word, word, len) == 0)
 				docs += sources[i].word_docs;
-		sh_search_writer_word(writer, word, len, least->word_term, docs);
+		if (!hash_search(lost, &least->word_term, HASH_FIND, NULL))
+			sh_search_writer_word(writer, word, len, least->word_term, docs);
 		for (int i = 0; i < count; i++)
 			if (sources[i].word && sources[i].len == len && memcmp(sources[i].word, word, len) == 0)
 				next_word(&sources[i]);
@@ -267,7 +271,8 @@ size_of(const struct sh_search_segment *segment)
 static bool
 is_worn(const struct sh_search_segment *segment)
 {
-	return segment->gone_count > 0 && segment->gone_count >= segment->docs / GONE_PART;
+	return segment->erase ||
+		   (segment->gone_count > 0 && segment->gone_count >= segment->docs / GONE_PART);
 }
 
 /* The first run of neighbours to be merged, the smallest sizes first: how many, from which. */
@@ -395,6 +400,8 @@ merge(const pg_uuid_t *org, struct sh_search_segment *segments, int count)
 										.last = segments[count - 1].last };
 	struct source *sources = palloc0(count * sizeof(*sources));
 	struct sh_search_writer *writer;
+	HTAB *lost =
+		sh_table("saleshub terms lost", sizeof(int64), sizeof(int64), 256, CurrentMemoryContext);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -407,8 +414,8 @@ merge(const pg_uuid_t *org, struct sh_search_segment *segments, int count)
 	}
 	merged.id = add_segment(org, &merged);
 	writer = sh_search_writer_open(org, merged.id);
-	merge_terms(writer, sources, count);
-	merge_words(writer, sources, count);
+	merge_terms(writer, sources, count, lost);
+	merge_words(writer, sources, count, lost);
 	merge_columns(writer, sources, count);
 	sh_search_writer_close(writer);
 	for (int i = 0; i < count; i++)

@@ -125,6 +125,13 @@ read_after(struct eval *eval, JsonbContainer *options)
 
 /* --- statistics --- */
 
+/* Enough of a term to tell it from the others of a query. */
+static char *
+term_key(const struct query_term *term)
+{
+	return psprintf("%08x%x", (uint32) (term->term >> 32), term->fields);
+}
+
 /* Those of an earlier page, so that scores are the same. */
 static bool
 given_statistics(struct eval *eval, JsonbContainer *options, int64 *words)
@@ -144,8 +151,7 @@ given_statistics(struct eval *eval, JsonbContainer *options, int64 *words)
 	{
 		struct query_term *term = &eval->query->terms[i];
 
-		term->docs = (int64) number_of(
-			terms, psprintf("%016" INT64_MODIFIER "x-%d", term->term, term->fields), term->docs);
+		term->docs = (int64) number_of(terms, term_key(term), term->docs);
 	}
 	return true;
 }
@@ -357,9 +363,7 @@ push_statistics(JsonbParseState **state, struct eval *eval)
 		const struct query_term *term = &eval->query->terms[i];
 
 		if (term->boost > 0)
-			sh_json_number(state,
-						   psprintf("%016" INT64_MODIFIER "x-%d", term->term, term->fields),
-						   term->docs);
+			sh_json_number(state, term_key(term), term->docs);
 	}
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
@@ -433,15 +437,17 @@ static uint64 **
 find(struct eval *eval, JsonbContainer *options)
 {
 	bool counted = sh_json_truth(options, "total", false) || sh_json_container(options, "facets");
+	bool typos = sh_json_truth(options, "typos", true);
 	uint64 **found = NULL;
 
 	expand_prefixes(eval, eval->query->root);
-	expand_typos(eval, eval->query->root, false);
+	if (typos)
+		(void) expand_typos(eval, eval->query->root, false);
 	take_statistics(eval, options);
 	if (counted)
 		found = find_all(eval);
 	rank_all_parts(eval, found);
-	if (eval->hit_count > 0 || eval->has_after || !has_words(eval->query->root) ||
+	if (!typos || eval->hit_count > 0 || eval->has_after || !has_words(eval->query->root) ||
 		!expand_typos(eval, eval->query->root, true))
 		return found;
 	take_statistics(eval, options);

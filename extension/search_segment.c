@@ -47,6 +47,7 @@ share_gone(struct sh_search_segment *segments, int count)
 		segment = &segments[at];
 		if (!segment->gone)
 			segment->gone = SPI_palloc((SPI_processed - i) * sizeof(*segment->gone));
+		segment->erase |= DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 3, &isnull));
 		segment->gone[segment->gone_count++] = doc - segment->first;
 		sh_search_add_lengths(segment->gone_words, lengths);
 	}
@@ -88,14 +89,15 @@ sh_search_segments(const pg_uuid_t *org, struct sh_search_segment **out)
 		segments[i].docs = DatumGetInt32(SPI_getbinval(row, desc, 4, &isnull));
 		read_words(SPI_getbinval(row, desc, 5, &isnull), segments[i].words);
 	}
-	if (SPI_execute_plan(sh_plan("SELECT doc, lengths FROM saleshub.search_gone WHERE org_id = $1"
-								 " ORDER BY doc",
-								 1,
-								 types),
-						 values,
-						 NULL,
-						 true,
-						 0) != SPI_OK_SELECT)
+	if (SPI_execute_plan(
+			sh_plan("SELECT doc, lengths, erase FROM saleshub.search_gone WHERE org_id = $1"
+					" ORDER BY doc",
+					1,
+					types),
+			values,
+			NULL,
+			true,
+			0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read what is gone from the search index");
 	share_gone(segments, count);
 	SPI_finish();

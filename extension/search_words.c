@@ -30,12 +30,8 @@ sh_search_words_sql(PG_FUNCTION_ARGS)
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	sh_search_words(VARDATA_ANY(value),
-					VARSIZE_ANY_EXHDR(value),
-					sh_search_dictionary(),
-					1,
-					take_word,
-					&state);
+	sh_search_words(
+		VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), sh_search_dictionary(), 1, take_word, &state);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL)));
 }
 

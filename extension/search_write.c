@@ -223,6 +223,12 @@ sh_search_writer_term(struct sh_search_writer *w, uint64 term)
 	resetStringInfo(&w->places);
 }
 
+uint32
+sh_search_writer_docs(const struct sh_search_writer *w)
+{
+	return w->docs;
+}
+
 static void
 widen_bound(struct sh_search_bound *bound, const struct sh_search_hit *hit)
 {

@@ -38,6 +38,7 @@
 #define ROUTE_EVERY 1000
 #define MAINTAIN_EVERY 60000
 #define IMPORT_EVERY 200
+#define SEARCH_EVERY 2000
 #define BUILD_EVERY 1000
 #define NAP 1000
 /* After a busy pass the next look comes soon, for commits of two phases that could not signal. */
@@ -394,6 +395,7 @@ work(void)
 	TimestampTz routed = 0;
 	TimestampTz maintained = 0;
 	TimestampTz imported = 0;
+	TimestampTz searched = 0;
 	TimestampTz built = 0;
 	bool building = false;
 
@@ -414,6 +416,9 @@ work(void)
 			(void) call("SELECT saleshub.sla_run() + saleshub.routing_run()", "routing");
 		if (elapsed(&imported, IMPORT_EVERY))
 			sh_import_dispatch(call("SELECT saleshub.import_waiting()", "looking for imports"),
+							   MyBgworkerEntry->bgw_extra);
+		if (elapsed(&searched, SEARCH_EVERY))
+			sh_search_dispatch(call("SELECT saleshub.search_waiting()", "looking for documents"),
 							   MyBgworkerEntry->bgw_extra);
 		if (elapsed(&maintained, MAINTAIN_EVERY))
 		{

@@ -126,6 +126,9 @@ BEGIN
         EXIT WHEN n = 0;
     END LOOP;
     LOOP
+        EXIT WHEN saleshub.search_step() = 0;
+    END LOOP;
+    LOOP
         EXIT WHEN saleshub.custom_build() = 0;
     END LOOP;
     RETURN jsonb_build_object('reminded', reminded, 'published', published, 'folded', folded,

@@ -165,8 +165,10 @@ DECLARE
     rows jsonb := saleshub.erase_rows(org, leads, contacts, activities, members);
 BEGIN
     PERFORM saleshub.touches_let_go(org, NULL, leads || contacts);
-    RETURN rows || files || jsonb_build_object('renamed', renamed)
+    rows := rows || files || jsonb_build_object('renamed', renamed)
         || saleshub.erase_traces(org, mail, leads || contacts || activities || members);
+    PERFORM saleshub.search_erase(org);
+    RETURN rows;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.erase_subject(uuid, jsonb) IS

@@ -73,22 +73,64 @@ $$;
 COMMENT ON FUNCTION saleshub.search_org_maintain(uuid) IS
     'One step of an organisation''s search index: documents that wait become a segment, small segments a larger one';
 
-CREATE FUNCTION saleshub.search_run_maintenance() RETURNS bigint
+CREATE FUNCTION saleshub.search_due() RETURNS SETOF uuid
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    -- One row of each organisation, by index.
+    RETURN QUERY
+    WITH RECURSIVE org (id) AS (
+        (SELECT d.org_id FROM saleshub.search_doc AS d WHERE d.doc IS NULL
+          ORDER BY d.org_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.org_id FROM saleshub.search_doc AS d WHERE d.doc IS NULL AND d.org_id > org.id
+                 ORDER BY d.org_id LIMIT 1)
+          FROM org WHERE org.id IS NOT NULL)
+    SELECT o.id FROM org AS o WHERE o.id IS NOT NULL
+    UNION
+    SELECT g.org_id FROM saleshub.search_gone AS g WHERE g.erase;
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_due() IS 'Organisations whose search index has something to do';
+
+CREATE FUNCTION saleshub.search_waiting() RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM saleshub.search_due());
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_waiting() IS 'How many organisations wait for their search index';
+
+CREATE FUNCTION saleshub.search_step() RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    next_org uuid := (SELECT d.org_id FROM saleshub.search_doc AS d WHERE d.doc IS NULL LIMIT 1);
+    due uuid;
+    done bigint := 0;
 BEGIN
-    IF next_org IS NULL THEN
-        RETURN 0;
-    END IF;
-    RETURN saleshub.search_org_maintain(next_org);
+    FOR due IN SELECT saleshub.search_due() LOOP
+        done := saleshub.search_org_maintain(due);
+        EXIT WHEN done > 0;
+    END LOOP;
+    RETURN done;
 END
 $$;
-ALTER FUNCTION saleshub.search_run_maintenance() OWNER TO saleshub_owner;
-COMMENT ON FUNCTION saleshub.search_run_maintenance() IS
-    'One step of the search index of an organisation whose documents wait; 0 when none do';
+ALTER FUNCTION saleshub.search_step() OWNER TO saleshub_owner;
+COMMENT ON FUNCTION saleshub.search_step() IS
+    'One step for one organisation whose search index has something to do; 0 when none has';
+
+CREATE FUNCTION saleshub.search_erase(org uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    UPDATE saleshub.search_gone AS g SET erase = true WHERE g.org_id = search_erase.org AND NOT g.erase;
+END
+$$;
+ALTER FUNCTION saleshub.search_erase(uuid) OWNER TO saleshub_owner;
+COMMENT ON FUNCTION saleshub.search_erase(uuid) IS
+    'Has the words of documents that are gone leave the index at the next occasion';
 
 CREATE FUNCTION saleshub.search_rebuild(org uuid) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
@@ -228,13 +270,131 @@ BEGIN
                                 WHERE w.value::numeric > 0))
                    ORDER BY h.n)
           FROM jsonb_array_elements(hits) WITH ORDINALITY AS h (hit, n)
-          JOIN (SELECT k.type, k.ids FROM (
+          JOIN (SELECT k.type, x.* FROM (
                     SELECT e ->> 'type' AS type, array_agg((e ->> 'id')::uuid) AS ids
-                      FROM jsonb_array_elements(hits) AS e GROUP BY 1) AS k) AS found
-            ON found.type = h.hit ->> 'type'
-          JOIN LATERAL saleshub.search_show(found.type, found.ids) AS s
-            ON s.id = (h.hit ->> 'id')::uuid), '[]');
+                      FROM jsonb_array_elements(hits) AS e GROUP BY 1 OFFSET 0) AS k,
+                    LATERAL saleshub.search_show(k.type, k.ids) AS x) AS s
+            ON s.type = h.hit ->> 'type' AND s.id = (h.hit ->> 'id')::uuid), '[]');
 END
 $$;
 COMMENT ON FUNCTION saleshub.search_rows(jsonb, text[]) IS
     'Hits as the API gives them: title, subtitle, snippet, score and the words that make it up';
+
+CREATE FUNCTION saleshub.search_filters(filters jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT jsonb_object_agg(f ->> 'field', CASE jsonb_typeof(f -> 'value')
+                   WHEN 'array' THEN f -> 'value' ELSE jsonb_build_array(f -> 'value') END)
+          FROM jsonb_array_elements(filters) AS f), '{}');
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_filters(jsonb) IS
+    'Filters of a request, [{field, op, value}], as search_run() takes them: {field: [values]}';
+
+CREATE FUNCTION saleshub.search_faults(types text, facets text, cursor_ text) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    nouns constant text[] := ARRAY['lead', 'contact', 'company', 'deal', 'activity'];
+    known constant text[] := ARRAY['type', 'owner', 'status', 'source', 'country', 'industry', 'stage',
+                                   'activity'];
+    faults jsonb := '[]';
+    name text;
+BEGIN
+    FOREACH name IN ARRAY coalesce(string_to_array(types, ','), '{}') LOOP
+        IF name <> ALL (nouns) THEN
+            faults := faults || jsonb_build_object('parameter', 'types', 'code', 'invalid', 'detail',
+                format('%s is none of %s', name, array_to_string(nouns, ', ')));
+        END IF;
+    END LOOP;
+    FOREACH name IN ARRAY coalesce(string_to_array(facets, ','), '{}') LOOP
+        IF name <> ALL (known) THEN
+            faults := faults || jsonb_build_object('parameter', 'facets', 'code', 'invalid', 'detail',
+                format('%s is none of %s', name, array_to_string(known, ', ')));
+        END IF;
+    END LOOP;
+    IF cursor_ IS NOT NULL
+       AND jsonb_typeof(saleshub.cursor_decode(cursor_) -> 'after') IS DISTINCT FROM 'object' THEN
+        faults := faults || jsonb_build_object('parameter', 'cursor', 'code', 'invalid', 'detail',
+            'is not the next_cursor of a search');
+    END IF;
+    RETURN faults;
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_faults(text, text, text) IS
+    'Everything wrong with the arguments of crm.search, as errors[] of a problem';
+
+CREATE FUNCTION crm.search(q text, types text DEFAULT NULL, facets text DEFAULT NULL,
+                           limit_ integer DEFAULT 20, cursor_ text DEFAULT NULL,
+                           filters jsonb DEFAULT '[]')
+RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    started constant timestamptz := clock_timestamp();
+    faults constant jsonb := saleshub.search_faults(types, facets, cursor_);
+    place jsonb := saleshub.cursor_decode(cursor_);
+    answer jsonb;
+    last_hit jsonb;
+    corrected text;
+    word record;
+BEGIN
+    IF faults <> '[]' THEN
+        PERFORM saleshub.raise('22023', 'the search is not valid',
+            jsonb_build_object('code', 'invalid_parameter', 'errors', faults));
+    END IF;
+    answer := saleshub.search_run(q, jsonb_strip_nulls(jsonb_build_object(
+        'limit', least(greatest(limit_, 1), 200), 'total', true,
+        'types', to_jsonb(string_to_array(types, ',')),
+        'facets', to_jsonb(string_to_array(facets, ',')),
+        'filters', saleshub.search_filters(filters),
+        'after', place -> 'after', 'statistics', place -> 'statistics',
+        'settings', jsonb_build_object('freshness', 0.3),
+        'scope', saleshub.search_scope())));
+    last_hit := CASE WHEN jsonb_array_length(answer -> 'hits') = limit_ THEN answer -> 'hits' -> -1 END;
+    IF answer -> 'corrections' <> '{}' THEN
+        corrected := q;
+        FOR word IN SELECT key, value FROM jsonb_each_text(answer -> 'corrections') LOOP
+            corrected := regexp_replace(corrected, '\m' || word.key || '\M', word.value, 'gi');
+        END LOOP;
+    END IF;
+    RETURN jsonb_build_object(
+        'data', saleshub.search_rows(answer -> 'hits',
+                    ARRAY(SELECT jsonb_array_elements_text(answer -> 'words'))),
+        'next_cursor', CASE WHEN last_hit IS NOT NULL THEN saleshub.cursor_encode(jsonb_build_object(
+                           'after', jsonb_build_object('rank', last_hit -> 'rank', 'key', last_hit -> 'key'),
+                           'statistics', answer -> 'statistics')) END,
+        'total', answer -> 'total',
+        'took_ms', round(extract(epoch FROM clock_timestamp() - started) * 1000, 1))
+        || CASE WHEN answer ? 'facets' THEN jsonb_build_object('facets', answer -> 'facets')
+                ELSE '{}' END
+        || CASE WHEN corrected IS NOT NULL THEN jsonb_build_object('corrected_query', corrected)
+                ELSE '{}' END;
+END
+$$;
+COMMENT ON FUNCTION crm.search(text, text, text, integer, text, jsonb) IS
+    'Finds leads, contacts, companies, deals and activities by words, "phrases", -not, OR, prefix* and field:value, the best first, with counts by facet. types and facets are comma lists';
+
+CREATE FUNCTION saleshub.routes_search() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.route('GET /v1/search', 'crm.search(text, text, text, integer, text, jsonb)',
+        'Search all records', 'search', args => '{
+            "q": {"maxLength": 4096, "description": "Words, \"phrases\", -not, OR, prefix*, field:value"},
+            "types": {"description": "Kinds of records, a comma list: lead, contact, company, deal, activity"},
+            "facets": {"description": "Facets to count, a comma list: type, owner, status, source, country, industry, stage, activity"},
+            "limit": {"minimum": 1, "maximum": 200, "description": "Rows per page, 20 unless given"},
+            "cursor": {"description": "The next_cursor of the page before"},
+            "filters": {"fields": {"owner": {"type": "string", "ops": ["eq", "in"]},
+                "status": {"type": "string", "ops": ["eq", "in"]},
+                "source": {"type": "string", "ops": ["eq", "in"]},
+                "country": {"type": "string", "ops": ["eq", "in"]},
+                "industry": {"type": "string", "ops": ["eq", "in"]},
+                "stage": {"type": "string", "ops": ["eq", "in"]},
+                "activity": {"type": "string", "ops": ["eq", "in"]}}}}');
+END
+$$;
+COMMENT ON FUNCTION saleshub.routes_search() IS 'Registers the routes of search';

@@ -49,7 +49,7 @@ DECLARE
         'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep',
         'custom_on', 'custom_fill', 'custom_rebuild', 'custom_records', 'custom_empty_step', 'custom_fill_step',
         'custom_purge_step', 'custom_build', 'custom_release', 'custom_claim',
-        'search_flush', 'search_merge', 'search_on', 'search_rebuild', 'search_run_maintenance', 'search_org_maintain'];
+        'search_flush', 'search_merge', 'search_on', 'search_rebuild', 'search_org_maintain', 'search_due', 'search_waiting', 'search_step', 'search_erase'];
 BEGIN
     FOR f IN SELECT p.oid FROM pg_proc p
               WHERE p.pronamespace = 'saleshub'::regnamespace

@@ -117,11 +117,15 @@ CREATE TABLE IF NOT EXISTS saleshub.search_gone (
     org_id uuid NOT NULL,
     doc integer NOT NULL,
     lengths integer NOT NULL,
+    erase boolean NOT NULL DEFAULT false,
     PRIMARY KEY (org_id, doc)
 );
 
 COMMENT ON TABLE saleshub.search_gone IS
     'Documents of segments that changed or went since; merges leave them out.';
+
+COMMENT ON COLUMN saleshub.search_gone.erase IS
+    'The person was erased: its words leave the index as soon as the worker comes to it.';
 
 SELECT saleshub.protect('saleshub.search_gone', '');
 
