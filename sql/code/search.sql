@@ -264,7 +264,7 @@ BEGIN
                    'snippet', saleshub.search_snippet(concat_ws(' · ', s.title, s.content), words),
                    'score', round((h.hit ->> 'score')::numeric, 4),
                    'reasons', (SELECT coalesce(jsonb_agg(jsonb_build_object(
-                                          'label', nullif(w.key, ''), 'score', round(w.value::numeric, 4))
+                                          'label', coalesce(nullif(w.key, ''), 'freshness'), 'score', round(w.value::numeric, 4))
                                           ORDER BY w.value::numeric DESC), '[]')
                                  FROM jsonb_each_text(h.hit -> 'reasons') AS w
                                 WHERE w.value::numeric > 0))
