@@ -12,14 +12,14 @@ struct scored
 };
 
 /* The most probable first. */
-static int
-compare_scored(const void *a, const void *b)
-{
-	double x = ((const struct scored *) a)->probability;
-	double y = ((const struct scored *) b)->probability;
-
-	return (x < y) - (x > y);
-}
+#define ST_SORT sort_scored
+#define ST_ELEMENT_TYPE struct scored
+#define ST_COMPARE(a, b)                                                                           \
+	(((a)->probability < (b)->probability) - ((a)->probability > (b)->probability))
+#define ST_SCOPE static
+#define ST_DECLARE
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /* Mann and Whitney's U over its maximum. */
 static double
@@ -91,7 +91,7 @@ sh_logit_card(const double *probability, const uint8 *outcome, int n, struct log
 	card->base_rate = (double) card->won / n;
 	for (int i = 0; i < n; i++)
 		card->base_log_loss += log_loss_of(card->base_rate, outcome[i]) / n;
-	qsort(rows, n, sizeof *rows, compare_scored);
+	sort_scored(rows, n);
 	card->auc = auc_of(rows, n, card->won);
 	fill_bins(rows, card);
 	card->lift = card->bins[0].observed / card->base_rate;

@@ -9,16 +9,23 @@
 #include "logit_code.h"
 
 /* Values that quantiles are taken of. */
-#define QUANTILE_SAMPLE 100000
+#define QUANTILE_SAMPLE 8192
+/* Codes that features share. */
+#define GROUP_CODES 1024
+/* Rows that stay together, and how many times a block. */
+#define RUN 16
+#define RUNS (LOGIT_BLOCK / RUN)
+/* Rows that are coded at a time, and values that are compared side by side. */
+#define BLOCK 1024
+#define LANES 64
 
-static int
-compare_floats(const void *a, const void *b)
-{
-	float x = *(const float *) a;
-	float y = *(const float *) b;
-
-	return (x > y) - (x < y);
-}
+#define ST_SORT sort_floats
+#define ST_ELEMENT_TYPE float
+#define ST_COMPARE(a, b) ((*(a) > *(b)) - (*(a) < *(b)))
+#define ST_SCOPE static
+#define ST_DECLARE
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 int
 sh_logit_number(const struct logit_feature *feature, float value)
@@ -78,7 +85,7 @@ cut_numbers(const struct logit_column *column, int rows, int bins, struct logit_
 		if (!isnan(value))
 			sample[count++] = value;
 	}
-	qsort(sample, count, sizeof *sample, compare_floats);
+	sort_floats(sample, count);
 	feature->edges = palloc(bins * sizeof *feature->edges);
 	for (int i = 1; i < bins && count > 0; i++)
 	{
@@ -156,27 +163,185 @@ cut_words(const struct logit_column *column, int rows, const struct logit_option
 	return level;
 }
 
-static void
-code_column(const struct logit_column *column, const struct logit_options *options, int f,
-			struct logit_feature *feature, struct logit_data *data)
+/* --- codes --- */
+
+/* How values of a column become levels. */
+struct coder
 {
-	uint8 *codes = unconstify(uint8 *, data->codes) + f;
-	uint8 *level;
+	const struct logit_column *column;
+	int levels;
+	int nedges;
+	float edges[LOGIT_LEVELS];
+	uint8 *level; /* of words, by id */
+};
+
+static void
+cut(const struct logit_source *source, const struct logit_options *options, int f,
+	struct logit_feature *feature, struct coder *coder)
+{
+	const struct logit_column *column = &source->column[f];
 
 	feature->name = column->name;
 	feature->words = column->words;
-	if (!column->words)
+	*coder = (struct coder){ .column = column };
+	if (column->words)
+		coder->level = cut_words(column, source->rows, options, feature);
+	else
 	{
-		cut_numbers(column, data->rows, options->bins, feature);
-		for (int i = 0; i < data->rows; i++)
-			codes[(size_t) i * data->features] = sh_logit_number(feature, column->numbers[i]);
+		cut_numbers(column, source->rows, options->bins, feature);
+		coder->nedges = feature->nedges;
+		for (int i = 0; i < feature->nedges; i++)
+			coder->edges[i] = feature->edges[i];
+	}
+	coder->levels = feature->levels;
+}
+
+/* The levels of LANES values: one more than the edges they reach, NaN, which reaches none, 0. */
+SH_CLONES
+static void
+code_lanes(const struct coder *coder, const float *restrict value, uint16 *restrict level)
+{
+	int32 sum[LANES];
+
+	for (int l = 0; l < LANES; l++)
+		sum[l] = value[l] == value[l];
+	for (int e = 0; e < coder->nedges; e++)
+	{
+		float edge = coder->edges[e];
+
+		for (int l = 0; l < LANES; l++)
+			sum[l] += value[l] >= edge;
+	}
+	for (int l = 0; l < LANES; l++)
+		level[l] = sum[l];
+}
+
+static void
+code_block(const struct coder *coder, int from, int n, uint16 *level)
+{
+	const struct logit_column *column = coder->column;
+	int i = 0;
+
+	if (coder->level)
+	{
+		for (; i < n; i++)
+			level[i] = coder->level[Min(column->ids[from + i], (uint32) column->nnames + 1)];
 		return;
 	}
-	level = cut_words(column, data->rows, options, feature);
-	for (int i = 0; i < data->rows; i++)
-		codes[(size_t) i * data->features] =
-			level[Min(column->ids[i], (uint32) column->nnames + 1)];
-	pfree(level);
+	for (; i + LANES <= n; i += LANES)
+		code_lanes(coder, column->numbers + from + i, level + i);
+	if (i < n)
+	{
+		float value[LANES] = { 0 };
+		uint16 last[LANES];
+
+		memcpy(value, column->numbers + from + i, (n - i) * sizeof *value);
+		code_lanes(coder, value, last);
+		memcpy(level + i, last, (n - i) * sizeof *last);
+	}
+}
+
+/* Neighbours share a group as long as it stays small. */
+static void
+make_groups(const struct coder *coders, int most, struct logit_data *data)
+{
+	struct logit_group *groups = palloc0(Max(data->features, 1) * sizeof *groups);
+	int n = 0;
+	int64 joint = 0;
+
+	for (int f = 0; f < data->features; f++)
+	{
+		struct logit_group *last = n > 0 ? &groups[n - 1] : NULL;
+
+		if (last && last->size * coders[f].levels <= most)
+		{
+			last->size *= coders[f].levels;
+			last->end = f + 1;
+		}
+		else
+			groups[n++] =
+				(struct logit_group){ .first = f, .end = f + 1, .size = coders[f].levels };
+	}
+	for (int g = 0; g < n; g++)
+	{
+		groups[g].start = joint;
+		joint += groups[g].size;
+	}
+	data->group = groups;
+	data->groups = n;
+	data->joint = joint;
+	if (joint <= LOGIT_CODES)
+		return;
+	if (most == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("the features have " INT64_FORMAT " levels, of at most %d", joint, LOGIT_CODES),
+			 errhint("Name fewer features, or ask for fewer bins.")));
+	make_groups(coders, 0, data);
+}
+
+/*
+ * Where a run of rows goes. Tables are often in some order; of many rows each block of
+ * LOGIT_BLOCK is made of runs from all over the table, so that no fold is of another kind than
+ * the rest. The rows after the last whole block stay where they are.
+ */
+static int
+run_place(int run, int rows)
+{
+	int blocks = rows / LOGIT_BLOCK;
+
+	if (rows <= LOGIT_FEW || run >= blocks * RUNS)
+		return run;
+	return run % blocks * RUNS + run / blocks;
+}
+
+static void
+code_rows(const struct coder *coders, const uint8 *outcome, struct logit_data *data)
+{
+	int groups = data->groups;
+	uint16 *codes = sh_logit_alloc((Size) Max(data->rows, 1) * Max(groups, 1) * sizeof(uint16));
+	uint8 *outcomes = sh_logit_alloc(Max(data->rows, 1));
+	uint16 level[BLOCK], joint[BLOCK];
+	double *rows = palloc0((data->joint + 1) * sizeof *rows);
+	double *count = palloc0((data->offset[data->features] + 1) * sizeof *count);
+
+	for (int from = 0; from < data->rows; from += BLOCK)
+	{
+		int n = Min(BLOCK, data->rows - from);
+		int place[BLOCK];
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < n; i++)
+		{
+			place[i] = run_place((from + i) / RUN, data->rows) * RUN + i % RUN;
+			outcomes[place[i]] = outcome[from + i];
+		}
+		for (int g = 0; g < groups; g++)
+		{
+			const struct logit_group *group = &data->group[g];
+
+			code_block(&coders[group->first], from, n, joint);
+			for (int f = group->first + 1; f < group->end; f++)
+			{
+				code_block(&coders[f], from, n, level);
+				for (int i = 0; i < n; i++)
+					joint[i] = joint[i] * coders[f].levels + level[i];
+			}
+			for (int i = 0; i < n; i++)
+			{
+				uint16 code = group->start + joint[i];
+
+				codes[(size_t) place[i] * groups + g] = code;
+				rows[code]++;
+			}
+		}
+	}
+	sh_logit_levels(data, rows, count);
+	data->codes = codes;
+	data->outcome = outcomes;
+	data->count = count;
+	pfree(rows);
 }
 
 struct logit_feature *
@@ -184,19 +349,19 @@ sh_logit_code(const struct logit_source *source, const struct logit_options *opt
 			  struct logit_data *data)
 {
 	struct logit_feature *features = palloc0(Max(source->columns, 1) * sizeof *features);
+	struct coder *coders = palloc(Max(source->columns, 1) * sizeof *coders);
 	int *offset = palloc0((source->columns + 1) * sizeof *offset);
 
-	*data = (struct logit_data){ .rows = source->rows,
-								 .features = source->columns,
-								 .offset = offset,
-								 .outcome = source->outcome };
-	data->codes = MemoryContextAllocHuge(CurrentMemoryContext,
-										 (Size) Max(source->rows, 1) * Max(source->columns, 1));
+	*data =
+		(struct logit_data){ .rows = source->rows, .features = source->columns, .offset = offset };
 	for (int f = 0; f < source->columns; f++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		code_column(&source->column[f], options, f, &features[f], data);
+		cut(source, options, f, &features[f], &coders[f]);
 		offset[f + 1] = offset[f] + features[f].levels;
 	}
+	make_groups(coders, GROUP_CODES, data);
+	code_rows(coders, source->outcome, data);
+	pfree(coders);
 	return features;
 }

@@ -3,12 +3,16 @@
 
 #include <math.h>
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/tupmacs.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -24,6 +28,9 @@
 /* Different words of a feature that are told apart; the others count as rare. */
 #define MAX_WORDS 100000
 #define FETCH 5000
+/* Most values that are kept, and bytes of words: what rows there are more of are sampled. */
+#define MAX_VALUES (256 * 1024 * 1024)
+#define MAX_WORD_MEMORY (256 * 1024 * 1024)
 
 /* The words of a column by their text: open addressing, the size a power of two. */
 struct logit_words
@@ -40,13 +47,24 @@ struct reader
 	struct logit_reader value;
 };
 
+/* Where a number is in every row that has no nulls. */
+struct fixed
+{
+	int offset;
+	Oid type;
+};
+
 struct reading
 {
 	struct logit_source *source;
 	struct reader *readers; /* of the columns, then of the outcome */
-	int max_rows, room;
+	int max_rows;
+	int room; /* rows that `values` has room for, a column after another */
+	float *values;
+	Size word_memory;
 	uint64 random;
 	MemoryContext context, scratch;
+	struct fixed *fixed; /* of the columns, then of the outcome; NULL: not all are numbers there */
 };
 
 /* --- words --- */
@@ -101,7 +119,7 @@ word_id(struct reading *r, struct logit_column *column, const char *word, int le
 
 	if (words->slots[at] != 0)
 		return words->slots[at];
-	if (column->nnames == MAX_WORDS)
+	if (column->nnames == MAX_WORDS || r->word_memory > MAX_WORD_MEMORY)
 		return MAX_WORDS + 1;
 	if (column->nnames * 2 >= words->size)
 	{
@@ -115,6 +133,7 @@ word_id(struct reading *r, struct logit_column *column, const char *word, int le
 	}
 	column->names[column->nnames++] =
 		memcpy(MemoryContextAllocZero(r->context, len + 1), word, len);
+	r->word_memory += len + 1 + sizeof(void *) + 16;
 	words->slots[at] = column->nnames;
 	return column->nnames;
 }
@@ -133,6 +152,16 @@ words_new(struct logit_column *column)
 
 /* --- rows --- */
 
+static void
+check_outcome(float outcome)
+{
+	if (outcome != 0 && outcome != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an outcome is neither 0 nor 1"),
+				 errhint("Use a boolean column, or one of numbers that are 0 or 1.")));
+}
+
 /* 0, 1, or -1 for a row that has no outcome. */
 static int
 outcome_of(const struct logit_reader *reader, Datum value, bool null)
@@ -144,11 +173,7 @@ outcome_of(const struct logit_reader *reader, Datum value, bool null)
 	if (reader->type == BOOLOID)
 		return DatumGetBool(value);
 	number = sh_logit_float(reader, value);
-	if (number != 0 && number != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an outcome is neither 0 nor 1"),
-				 errhint("Use a boolean column, or one of numbers that are 0 or 1.")));
+	check_outcome(number);
 	return number == 1;
 }
 
@@ -163,10 +188,37 @@ next_random(uint64 *state)
 	return z ^ (z >> 31);
 }
 
-static void *
-enlarge(void *array, int room, Size size)
+/* Room for so many rows, those there are kept. */
+static void
+make_room(struct reading *r, int rows)
 {
-	return repalloc_huge(array, (Size) room * size);
+	struct logit_source *source = r->source;
+	float *old = r->values;
+	MemoryContext current = MemoryContextSwitchTo(r->context);
+	uint8 *outcome = sh_logit_alloc(rows);
+
+	r->values = sh_logit_alloc((Size) rows * Max(source->columns, 1) * sizeof *r->values);
+	for (int i = 0; i < source->columns; i++)
+	{
+		struct logit_column *column = &source->column[i];
+		float *values = r->values + (Size) i * rows;
+
+		if (old)
+			memcpy(values, old + (Size) i * r->room, source->rows * sizeof *values);
+		if (column->words)
+			column->ids = (uint32 *) values;
+		else
+			column->numbers = values;
+	}
+	if (old)
+	{
+		memcpy(outcome, source->outcome, source->rows);
+		pfree(source->outcome);
+		pfree(old);
+	}
+	source->outcome = outcome;
+	r->room = rows;
+	MemoryContextSwitchTo(current);
 }
 
 /* Where a row goes; -1: it is not in the sample (Vitter's algorithm R). */
@@ -183,19 +235,7 @@ place(struct reading *r)
 		return at < (uint64) r->max_rows ? (int) at : -1;
 	}
 	if (source->rows == r->room)
-	{
-		r->room = Min((int64) r->room * 2, r->max_rows);
-		source->outcome = enlarge(source->outcome, r->room, 1);
-		for (int i = 0; i < source->columns; i++)
-		{
-			struct logit_column *column = &source->column[i];
-
-			if (column->words)
-				column->ids = enlarge(column->ids, r->room, sizeof(uint32));
-			else
-				column->numbers = enlarge(column->numbers, r->room, sizeof(float));
-		}
-	}
+		make_room(r, Min((int64) r->room * 2, r->max_rows));
 	return source->rows++;
 }
 
@@ -229,6 +269,60 @@ take_row(struct reading *r, const Datum *values, const bool *nulls)
 	}
 }
 
+/* The columns' places, when none of them and none before them varies in width. */
+static struct fixed *
+fixed_new(const struct reading *r, TupleDesc desc, int natts)
+{
+	int n = r->source->columns + 1;
+	struct fixed *fixed = palloc0(n * sizeof *fixed);
+	int offset = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		fixed[i].type = r->readers[i].value.type;
+		if (!sh_logit_fixed(fixed[i].type) && !(i == n - 1 && fixed[i].type == BOOLOID))
+			return NULL;
+	}
+	for (int a = 0; a < natts; a++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, a);
+
+		if (attribute->attlen <= 0)
+			return NULL;
+		offset = att_align_nominal(offset, attribute->attalign);
+		for (int i = 0; i < n; i++)
+			if (r->readers[i].attribute == attribute->attnum)
+				fixed[i].offset = offset;
+		offset += attribute->attlen;
+	}
+	return fixed;
+}
+
+/* Reads a row where its values lie; false when it must be taken apart. */
+static bool
+take_fixed(struct reading *r, TupleTableSlot *slot, int natts)
+{
+	struct logit_source *source = r->source;
+	const struct fixed *last = &r->fixed[source->columns];
+	HeapTupleHeader tuple = ((BufferHeapTupleTableSlot *) slot)->base.tuple->t_data;
+	const char *data = (const char *) tuple + tuple->t_hoff;
+	float outcome;
+	int row;
+
+	if ((tuple->t_infomask & HEAP_HASNULL) || HeapTupleHeaderGetNatts(tuple) < natts)
+		return false;
+	outcome = last->type == BOOLOID ? *(const bool *) (data + last->offset) :
+									  sh_logit_at(last->type, data + last->offset);
+	check_outcome(outcome);
+	row = place(r);
+	if (row < 0)
+		return true;
+	source->outcome[row] = outcome == 1;
+	for (int i = 0; i < source->columns; i++)
+		source->column[i].numbers[row] = sh_logit_at(r->fixed[i].type, data + r->fixed[i].offset);
+	return true;
+}
+
 static void
 read_table(struct reading *r, Relation relation, int natts)
 {
@@ -237,10 +331,15 @@ read_table(struct reading *r, Relation relation, int natts)
 	MemoryContext old = MemoryContextSwitchTo(r->scratch);
 	int n = 0;
 
+	if (TTS_IS_BUFFERTUPLE(slot))
+		r->fixed = fixed_new(r, RelationGetDescr(relation), natts);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		slot_getsomeattrs(slot, natts);
-		take_row(r, slot->tts_values, slot->tts_isnull);
+		if (!r->fixed || !take_fixed(r, slot, natts))
+		{
+			slot_getsomeattrs(slot, natts);
+			take_row(r, slot->tts_values, slot->tts_isnull);
+		}
 		if ((++n & 0x3ff) == 0)
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -340,12 +439,7 @@ add_column(struct reading *r, int i, Form_pg_attribute attribute)
 	column->name = pstrdup(NameStr(attribute->attname));
 	column->words = r->readers[i].value.words;
 	if (column->words)
-	{
-		column->ids = palloc(r->room * sizeof *column->ids);
 		column->lookup = words_new(column);
-	}
-	else
-		column->numbers = palloc(r->room * sizeof *column->numbers);
 }
 
 static void
@@ -383,11 +477,23 @@ query_of(struct reading *r, Relation relation, const char *label)
 	return sql.data;
 }
 
+/* As many rows as the table may have, so that room need not be made again. */
+static int
+rows_to_expect(Relation relation, int max_rows)
+{
+	double density = 0;
+
+	if (relation->rd_rel->relkind == RELKIND_RELATION && relation->rd_rel->relpages > 0)
+		density = relation->rd_rel->reltuples / relation->rd_rel->relpages *
+				  RelationGetNumberOfBlocks(relation);
+	return (int) Min(max_rows, Max(4096, density * 1.02));
+}
+
 struct logit_source *
 sh_logit_read(Oid table, const char *label, List *features, int max_rows, uint64 seed)
 {
 	Relation relation = table_open(table, AccessShareLock);
-	struct reading r = { .max_rows = max_rows, .random = seed };
+	struct reading r = { .random = seed };
 	Form_pg_attribute outcome = find_attribute(relation, label);
 	int natts = outcome->attnum;
 	ListCell *cell;
@@ -395,13 +501,12 @@ sh_logit_read(Oid table, const char *label, List *features, int max_rows, uint64
 
 	r.context = CurrentMemoryContext;
 	r.scratch = AllocSetContextCreate(r.context, "rows to train on", ALLOCSET_DEFAULT_SIZES);
-	r.room = Min(max_rows, 4096);
 	r.source = palloc0(sizeof *r.source);
 	if (features == NIL)
 		features = all_features(relation, label);
 	r.source->columns = list_length(features);
 	r.source->column = palloc0(r.source->columns * sizeof *r.source->column);
-	r.source->outcome = palloc(r.room);
+	r.max_rows = Min(max_rows, MAX_VALUES / Max(r.source->columns, 1));
 	r.readers = palloc0((r.source->columns + 1) * sizeof *r.readers);
 	foreach (cell, features)
 	{
@@ -415,6 +520,7 @@ sh_logit_read(Oid table, const char *label, List *features, int max_rows, uint64
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the outcome \"%s\" is neither a boolean nor a number", label)));
+	make_room(&r, rows_to_expect(relation, r.max_rows));
 	/* A direct scan would go past row security, and views have no rows of their own. */
 	if (relation->rd_rel->relkind == RELKIND_RELATION &&
 		check_enable_rls(table, InvalidOid, false) != RLS_ENABLED)

@@ -16,9 +16,8 @@
 #include "logit_model.h"
 #include "saleshub.h"
 
-#define FOLDS 5
-/* Rows that folds are made of, and up to which the penalty is chosen by them. */
-#define FOLD_ROWS 20000
+/* Most rows that are held out to calibrate and judge by. */
+#define HELD_ROWS 50000
 /* Fewest rows of each outcome. */
 #define FEWEST 30
 /* Of log likelihood: what the two numbers of the calibration reach by chance in one of twenty. */
@@ -32,7 +31,6 @@ static const double penalties[] = { 1, 3, 10, 30 };
 struct held_out
 {
 	int n;
-	int *row;
 	double *z;
 	uint8 *outcome;
 };
@@ -43,28 +41,42 @@ struct calibration
 	double shift, scale;
 };
 
-/* Which fold a row is in; the same in every run. */
+/* Which fold a row of few is in; the same in every run. */
 static int
 fold_of(uint32 row)
 {
 	uint64 z = (row + 1) * UINT64CONST(0x9e3779b97f4a7c15);
 
 	z = (z ^ (z >> 30)) * UINT64CONST(0xbf58476d1ce4e5b9);
-	return (z ^ (z >> 27)) % FOLDS;
+	return (z ^ (z >> 27)) % LOGIT_FOLDS;
 }
 
 static struct held_out
+held_out_new(int n)
+{
+	return (struct held_out){ .z = palloc(n * sizeof(double)), .outcome = palloc(n) };
+}
+
+static void
+hold(struct held_out *out, const struct logit_data *data, const double *sums, double intercept,
+	 int row)
+{
+	out->outcome[out->n] = data->outcome[row];
+	out->z[out->n++] = sh_logit_row(data, sums, intercept, row);
+}
+
+/* Every fold by a fit of the others, on at most LOGIT_FEW rows. */
+static struct held_out
 hold_out(const struct logit_data *data, double l2, const double *start)
 {
-	int n = Min(data->rows, FOLD_ROWS);
-	int ncoef = data->offset[data->features] + 1;
+	int n = Min(data->rows, LOGIT_FEW);
+	int last = data->offset[data->features];
 	int *picked = palloc(n * sizeof *picked);
-	struct held_out out = { .row = palloc(n * sizeof(int)),
-							.z = palloc(n * sizeof(double)),
-							.outcome = palloc(n) };
-	struct logit_fit fit = { .coef = palloc(ncoef * sizeof(double)) };
+	double *sums = palloc((data->joint + 1) * sizeof *sums);
+	struct held_out out = held_out_new(n);
+	struct logit_fit fit = { .coef = palloc((last + 1) * sizeof(double)) };
 
-	for (int fold = 0; fold < FOLDS; fold++)
+	for (int fold = 0; fold < LOGIT_FOLDS; fold++)
 	{
 		int count = 0;
 
@@ -76,21 +88,46 @@ hold_out(const struct logit_data *data, double l2, const double *start)
 				picked[count++] = row;
 		}
 		/* where the fit begins makes it quicker, not other */
-		memcpy(fit.coef, start, ncoef * sizeof(double));
-		sh_logit_fit(data, picked, count, l2 * n / data->rows, &fit);
+		memcpy(fit.coef, start, (last + 1) * sizeof(double));
+		sh_logit_fit(data, picked, count, l2 * n / data->rows, false, &fit);
+		sh_logit_sums(data, fit.coef, sums);
 		for (int i = 0; i < n; i++)
 		{
 			int row = (int) ((int64) i * data->rows / n);
 
-			if (fold_of(row) != fold)
-				continue;
-			out.row[out.n] = row;
-			out.outcome[out.n] = data->outcome[row];
-			out.z[out.n++] = sh_logit_row(data, fit.coef, row);
+			if (fold_of(row) == fold)
+				hold(&out, data, sums, fit.coef[last], row);
 		}
 	}
 	pfree(picked);
+	pfree(sums);
 	pfree(fit.coef);
+	return out;
+}
+
+/* Every fold by what the fit of all would have been without it. */
+static struct held_out
+hold_out_many(const struct logit_data *data, const struct logit_fit *fit)
+{
+	int last = data->offset[data->features];
+	int n = Min(data->rows, HELD_ROWS);
+	struct held_out out = held_out_new(n);
+	double *sums[LOGIT_FOLDS];
+
+	for (int k = 0; k < LOGIT_FOLDS; k++)
+	{
+		sums[k] = palloc((data->joint + 1) * sizeof(double));
+		sh_logit_sums(data, fit->without[k], sums[k]);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		int row = (int) ((int64) i * data->rows / n);
+		int k = sh_logit_fold(row);
+
+		hold(&out, data, sums[k], fit->without[k][last], row);
+	}
+	for (int k = 0; k < LOGIT_FOLDS; k++)
+		pfree(sums[k]);
 	return out;
 }
 
@@ -150,7 +187,7 @@ static void
 fit_all(const struct logit_data *data, double l2, struct logit_fit *fit)
 {
 	fit->coef = sh_logit_start(data);
-	sh_logit_fit(data, NULL, data->rows, l2, fit);
+	sh_logit_fit(data, NULL, data->rows, l2, data->rows > LOGIT_FEW, fit);
 }
 
 /* The penalty that predicts rows best that were not seen, the fit, and how good it is. */
@@ -159,7 +196,7 @@ choose(const struct logit_data *data, struct logit_model *model, struct logit_fi
 	   struct calibration *calibration)
 {
 	bool given = model->l2 > 0;
-	int tries = given || data->rows > FOLD_ROWS ? 1 : lengthof(penalties);
+	int tries = given || data->rows > LOGIT_FEW ? 1 : lengthof(penalties);
 
 	for (int i = 0; i < tries; i++)
 	{
@@ -170,7 +207,7 @@ choose(const struct logit_data *data, struct logit_model *model, struct logit_fi
 		struct logit_card card;
 
 		fit_all(data, l2, &one);
-		held = hold_out(data, l2, one.coef);
+		held = one.without[0] ? hold_out_many(data, &one) : hold_out(data, l2, one.coef);
 		c = calibrate(&held);
 		judge(&held, &c, &card);
 		if (i > 0 && card.log_loss >= model->card.log_loss)
@@ -195,17 +232,14 @@ centre(const struct logit_data *data, const struct logit_fit *fit,
 
 	model->offset = unconstify(int *, data->offset);
 	model->log_odds = palloc(Max(last, 1) * sizeof(double));
-	model->share = palloc0(Max(last, 1) * sizeof(double));
-	for (int i = 0; i < data->rows; i++)
-		for (int f = 0; f < data->features; f++)
-			model->share[data->offset[f] + data->codes[(size_t) i * data->features + f]]++;
+	model->share = palloc(Max(last, 1) * sizeof(double));
 	for (int f = 0; f < data->features; f++)
 	{
 		double mean = 0;
 
 		for (int j = data->offset[f]; j < data->offset[f + 1]; j++)
 		{
-			model->share[j] /= data->rows;
+			model->share[j] = data->count[j] / data->rows;
 			mean += model->share[j] * fit->coef[j];
 		}
 		for (int j = data->offset[f]; j < data->offset[f + 1]; j++)

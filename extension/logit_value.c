@@ -15,8 +15,8 @@
 
 #define MAX_WORD_BYTES 200
 
-static bool
-is_number(Oid type)
+bool
+sh_logit_fixed(Oid type)
 {
 	switch (type)
 	{
@@ -25,7 +25,6 @@ is_number(Oid type)
 		case INT8OID:
 		case FLOAT4OID:
 		case FLOAT8OID:
-		case NUMERICOID:
 		case DATEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
@@ -41,7 +40,7 @@ sh_logit_reader(struct logit_reader *reader, Oid type)
 	bool varlena;
 
 	reader->type = getBaseType(type);
-	reader->words = !is_number(reader->type);
+	reader->words = !sh_logit_fixed(reader->type) && reader->type != NUMERICOID;
 	getTypeOutputInfo(reader->type, &out, &varlena);
 	fmgr_info(out, &reader->out);
 }
@@ -49,8 +48,6 @@ sh_logit_reader(struct logit_reader *reader, Oid type)
 float
 sh_logit_float(const struct logit_reader *reader, Datum value)
 {
-	double d;
-
 	switch (reader->type)
 	{
 		case INT2OID:
@@ -60,23 +57,17 @@ sh_logit_float(const struct logit_reader *reader, Datum value)
 		case INT8OID:
 			return DatumGetInt64(value);
 		case FLOAT4OID:
-			d = DatumGetFloat4(value);
-			break;
+			return sh_logit_narrow(DatumGetFloat4(value));
 		case FLOAT8OID:
-			d = DatumGetFloat8(value);
-			break;
+			return sh_logit_narrow(DatumGetFloat8(value));
 		case NUMERICOID:
-			d = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value));
-			break;
+			return sh_logit_narrow(
+				DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value)));
 		case DATEOID:
-			d = DatumGetDateADT(value);
-			break;
-		default: /* timestamps, in days */
-			d = DatumGetTimestamp(value) / (double) USECS_PER_DAY;
-			break;
+			return sh_logit_date(DatumGetDateADT(value));
+		default:
+			return sh_logit_timestamp(DatumGetTimestamp(value));
 	}
-	/* infinities stay what they are: above or below all others */
-	return isnan(d) ? NAN : (float) d;
 }
 
 const char *
