@@ -163,3 +163,7 @@ extern void sh_search_dispatch(int64 waiting, const char *database);
 /* import_job.c: workers that import files; the worker of a database starts them */
 /* So many parts of imports of this database wait or are under way. */
 extern void sh_import_dispatch(int64 waiting, const char *database);
+
+/* score_job.c: the process that trains models and looks after them */
+/* There is so much for it to do. */
+extern void sh_score_dispatch(int64 waiting, const char *database);

@@ -161,7 +161,6 @@ struct score_columns
 	AttrNumber as_of;
 	AttrNumber grade;
 	AttrNumber reasons;
-	AttrNumber probability;
 	AttrNumber custom;
 	AttrNumber fields[FIELD_LEAD_COUNT];
 };

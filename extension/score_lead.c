@@ -38,7 +38,6 @@ enum
 	AS_OF,
 	GRADE,
 	REASONS,
-	PROBABILITY,
 	WRITTEN
 };
 
@@ -110,7 +109,6 @@ sh_score_columns(Oid relid, TupleDesc desc)
 	columns.as_of = column_of(desc, "score_as_of", TIMESTAMPTZOID);
 	columns.grade = column_of(desc, "grade", TEXTOID);
 	columns.reasons = column_of(desc, "score_reasons", JSONBOID);
-	columns.probability = column_of(desc, "probability", NUMERICOID);
 	columns.custom = column_of(desc, "custom", JSONBOID);
 	for (int i = 0; i < FIELD_LEAD_COUNT; i++)
 		columns.fields[i] = column_of(desc, sh_predicate_column(i), type_of_field(i));
@@ -139,7 +137,6 @@ numbers_of(const struct score_columns *cols, int *out)
 	out[AS_OF] = cols->as_of;
 	out[GRADE] = cols->grade;
 	out[REASONS] = cols->reasons;
-	out[PROBABILITY] = cols->probability;
 }
 
 static void
@@ -165,8 +162,6 @@ write_score(const struct score *score, TimestampTz at, struct written *out)
 	out->nulls[ENGAGEMENT] = out->nulls[AS_OF] = !score->engaged;
 	out->values[GRADE] = PointerGetDatum(cstring_to_text(score->grade));
 	out->values[REASONS] = JsonbPGetDatum(score->reasons);
-	out->values[PROBABILITY] = (Datum) 0;
-	out->nulls[PROBABILITY] = true;
 }
 
 /* Whether both say the same; when is not compared. */

@@ -33,13 +33,14 @@
 #define PUBLISH_BATCH 2000
 #define FOLD_BATCH 20000
 /* Milliseconds: between folds, looks at waiting leads, housekeeping, imports, looks for an index to
-   build, and the longest sleep. */
+   build, for work on models, and the longest sleep. */
 #define FOLD_EVERY 500
 #define ROUTE_EVERY 1000
 #define MAINTAIN_EVERY 60000
 #define IMPORT_EVERY 200
 #define SEARCH_EVERY 2000
 #define BUILD_EVERY 1000
+#define SCORE_EVERY 500
 #define NAP 1000
 /* After a busy pass the next look comes soon, for commits of two phases that could not signal. */
 #define BUSY_NAP 50
@@ -397,6 +398,7 @@ work(void)
 	TimestampTz imported = 0;
 	TimestampTz searched = 0;
 	TimestampTz built = 0;
+	TimestampTz scored = 0;
 	bool building = false;
 
 	(void) call("SELECT saleshub.event_start()", "starting");
@@ -425,6 +427,9 @@ work(void)
 			(void) call("SELECT saleshub.keep_house()", "keeping house");
 			make_due(mine, 0);
 		}
+		if (elapsed(&scored, SCORE_EVERY))
+			sh_score_dispatch(call("SELECT saleshub.score_waiting()", "looking for models"),
+							  MyBgworkerEntry->bgw_extra);
 		if (building || elapsed(&built, BUILD_EVERY))
 			building = call("SELECT saleshub.custom_build()", "indexing custom fields") > 0;
 		if (busy && pg_atomic_read_u32(&mine->pending) != 0)

@@ -19,6 +19,11 @@ CREATE FUNCTION saleshub.deal_fields() RETURNS jsonb
          "values": ["pipeline", "best_case", "commit", "closed", "omitted"]},
         {"name": "forecast_category_manual", "type": "enum",
          "values": ["pipeline", "best_case", "commit", "omitted"]},
+        {"name": "probability_manual", "type": "number", "sort": true, "schema": {"maximum": 100}},
+        {"name": "probability_model", "type": "number", "read_only": true, "sort": true},
+        {"name": "probability_stage", "type": "number", "read_only": true, "sort": true,
+         "not_null": true},
+        {"name": "probability_version", "type": "integer", "read_only": true},
         {"name": "status", "type": "enum", "values": ["open", "won", "lost"], "sort": true,
          "not_null": true},
         {"name": "lost_reason", "type": "text", "max": 500},
@@ -198,6 +203,26 @@ COMMENT ON FUNCTION saleshub.deal_term(text, timestamptz, timestamptz, text, tim
     'When a deal began and ended: when it is won or lost, now unless given; was_* is what the row
 said before, NULL for a new deal.';
 
+CREATE FUNCTION saleshub.deal_manual(given numeric, manual numeric, was numeric,
+                                     was_manual numeric, moved boolean, stage numeric)
+    RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    IF manual IS DISTINCT FROM was_manual THEN
+        RETURN manual;
+    ELSIF given IS DISTINCT FROM was THEN
+        RETURN nullif(given, stage);
+    ELSIF moved THEN
+        RETURN NULL;
+    END IF;
+    RETURN manual;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.deal_manual(numeric, numeric, numeric, numeric, boolean, numeric) IS
+    'The chance that a member gave a deal: as probability_manual or as probability, other than what it was and than what the stage says; a deal that moves loses it.';
+
 CREATE FUNCTION saleshub.deal_check() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
@@ -209,6 +234,7 @@ DECLARE
     checked jsonb;
     faults jsonb := '[]';
     gate jsonb := '[]';
+    moved boolean := false;
 BEGIN
     NEW.name := saleshub.clean(NEW.name);
     NEW.lost_reason := saleshub.clean(NEW.lost_reason);
@@ -258,15 +284,19 @@ BEGIN
             NEW.pipeline_id := place.pipeline_id;
             NEW.stage_id := place.stage_id;
             NEW.status := place.status;
-            IF place.status <> 'open' OR NEW.probability IS NULL
-               OR NOT fresh AND NEW.probability = OLD.probability
-            THEN
-                NEW.probability := place.probability;
-            END IF;
+            NEW.probability_stage := place.probability;
+            moved := true;
         END IF;
     END IF;
+    NEW.probability_stage := coalesce(NEW.probability_stage, 0);
+    NEW.probability_manual := saleshub.deal_manual(
+        NEW.probability, NEW.probability_manual,
+        CASE WHEN NOT fresh THEN OLD.probability END,
+        CASE WHEN NOT fresh THEN OLD.probability_manual END,
+        moved, NEW.probability_stage);
+    -- what the model says is put in by the next trigger
     NEW.probability := CASE NEW.status WHEN 'won' THEN 100 WHEN 'lost' THEN 0
-                       ELSE coalesce(NEW.probability, 0) END;
+                       ELSE coalesce(NEW.probability_manual, NEW.probability_stage) END;
 
     term := saleshub.deal_term(NEW.status, NEW.opened_at, NEW.closed_at,
                                CASE WHEN NOT fresh THEN OLD.status END,

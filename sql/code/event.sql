@@ -115,6 +115,8 @@ BEGIN
         reminded := reminded + n;
         EXIT WHEN n = 0;
     END LOOP;
+    WHILE saleshub.score_turn() LOOP
+    END LOOP;
     LOOP
         n := saleshub.publish();
         published := published + n;

@@ -83,8 +83,8 @@ BEGIN
             AND NOT a.attname = ANY (ARRAY[
                 'org_id', noun || '_id', 'version', 'created_at', 'created_by', 'updated_at',
                 'updated_by', 'deleted_at', 'score', 'fit', 'engagement', 'score_as_of', 'grade',
-                'probability', 'score_reasons',
-                'status'])
+                'score_reasons', 'probability', 'probability_stage', 'probability_model',
+                'probability_version', 'probability_age', 'status'])
             AND a.attname NOT LIKE 'converted\_%');
 END;
 $$;

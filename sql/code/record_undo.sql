@@ -111,7 +111,10 @@ BEGIN
     back := '{}';
     names := '[]';
     changed := '[]';
-    FOR field, pair IN SELECT f.key, f.value FROM jsonb_each(fields) AS f ORDER BY f.key LOOP
+    -- What the model or the stage says of the chance is put in by triggers.
+    FOR field, pair IN SELECT f.key, f.value FROM jsonb_each(fields) AS f
+                        WHERE f.key NOT LIKE 'probability%' OR f.key = 'probability_manual'
+                        ORDER BY f.key LOOP
         path := CASE WHEN field LIKE 'custom.%' THEN ARRAY['custom', substr(field, 8)] ELSE ARRAY[field] END;
         IF NOT force AND coalesce(now_ #> path, 'null') <> coalesce(pair -> 1, 'null') THEN
             changed := changed || to_jsonb(field);

@@ -138,7 +138,7 @@ BEGIN
     SELECT l.engagement IS NOT NULL AND l.status <> 'converted', jsonb_build_object(
                'score', l.score, 'fit', l.fit, 'engagement', l.engagement, 'grade', l.grade,
                'reasons', l.score_reasons, 'as_of', saleshub.utc(l.score_as_of),
-               'probability', l.probability, 'model_reasons', '[]'::jsonb)
+               'probability', l.probability, 'model_reasons', saleshub.lead_model_reasons(l.lead_id))
       INTO moves, found
       FROM crm.lead AS l
      WHERE l.org_id = saleshub.org_id() AND l.lead_id = lead_score_get.id

@@ -28,6 +28,7 @@ CREATE FUNCTION saleshub.fields_behind(field text) RETURNS text[]
         WHEN 'converted' THEN '{converted_at,converted_by,converted_company_id,converted_contact_id,converted_deal_id}'
         WHEN 'links' THEN '{lead_id,contact_id,company_id,deal_id,links_version}'
         WHEN 'score' THEN '{score_reasons,grade,fit,engagement,score_as_of}'
+        WHEN 'probability' THEN '{probability_manual,probability_model,probability_stage,probability_version,probability_age}'
         ELSE '{}' END::text[];
 COMMENT ON FUNCTION saleshub.fields_behind(text) IS
     'A field and what says the same: other fields, columns, filters.';

@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS crm.lead (
     score_as_of timestamptz,
     grade text,
     probability numeric,
+    probability_manual numeric,
+    probability_model double precision,
+    probability_version integer,
+    probability_age smallint,
     score_reasons jsonb NOT NULL DEFAULT '[]',
     converted_at timestamptz,
     converted_by uuid,
@@ -53,6 +57,7 @@ CREATE TABLE IF NOT EXISTS crm.lead (
         CHECK (annual_revenue_currency ~ '^[A-Z]{3}$'),
     CONSTRAINT lead_score_check CHECK (score BETWEEN 0 AND 1000),
     CONSTRAINT lead_probability_check CHECK (probability BETWEEN 0 AND 1),
+    CONSTRAINT lead_probability_manual_check CHECK (probability_manual BETWEEN 0 AND 1),
     CONSTRAINT lead_custom_check CHECK (jsonb_typeof(custom) = 'object')
 );
 
@@ -73,7 +78,14 @@ COMMENT ON COLUMN crm.lead.score_as_of IS
 COMMENT ON COLUMN crm.lead.grade IS
     'Fit as a letter, A to E, and where events count engagement as a digit; written by a trigger.';
 COMMENT ON COLUMN crm.lead.probability IS
-    'Chance of conversion by the trained model, 0 to 1; NULL without a model.';
+    'Chance of conversion, 0 to 1: probability_manual, else probability_model; written by a trigger.';
+COMMENT ON COLUMN crm.lead.probability_manual IS 'The chance as a member sees it, 0 to 1.';
+COMMENT ON COLUMN crm.lead.probability_model IS
+    'The chance by the trained model, 0 to 1; NULL without one; of a lead that is converted or unqualified the last one told.';
+COMMENT ON COLUMN crm.lead.probability_version IS
+    'Version of the crm.score_model that told probability_model.';
+COMMENT ON COLUMN crm.lead.probability_age IS
+    'Age of the lead in days when that was told: 0, 1, 7 or 30, the last one reached.';
 COMMENT ON COLUMN crm.lead.score_reasons IS
     'Why the score is what it is: [{label, points}], summing up to it.';
 COMMENT ON COLUMN crm.lead.converted_at IS

@@ -11,6 +11,11 @@ CREATE TABLE IF NOT EXISTS crm.deal (
     amount_base numeric,
     close_date date,
     probability numeric(5, 2) NOT NULL,
+    probability_stage numeric(5, 2) NOT NULL,
+    probability_manual numeric(5, 2),
+    probability_model double precision,
+    probability_version integer,
+    probability_age smallint,
     status text NOT NULL,
     lost_reason text,
     opened_at timestamptz NOT NULL DEFAULT now(),
@@ -33,6 +38,7 @@ CREATE TABLE IF NOT EXISTS crm.deal (
     CONSTRAINT deal_currency_check CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT deal_amount_base_check CHECK ((amount IS NULL) = (amount_base IS NULL)),
     CONSTRAINT deal_probability_check CHECK (probability BETWEEN 0 AND 100),
+    CONSTRAINT deal_probability_manual_check CHECK (probability_manual BETWEEN 0 AND 100),
     CONSTRAINT deal_status_check CHECK (status IN ('open', 'won', 'lost')),
     CONSTRAINT deal_closed_check CHECK ((status = 'open') = (closed_at IS NULL)),
     CONSTRAINT deal_cycle_check CHECK (closed_at >= opened_at),
@@ -44,7 +50,16 @@ COMMENT ON COLUMN crm.deal.amount_base IS
     'Amount in the currency of the organisation; frozen when the deal closes.';
 COMMENT ON COLUMN crm.deal.close_date IS 'The day the deal is expected to close.';
 COMMENT ON COLUMN crm.deal.probability IS
-    'Chance of winning in percent; that of the stage unless given.';
+    'Chance of winning in percent: probability_manual, else probability_model, else probability_stage; 100 when won, 0 when lost.';
+COMMENT ON COLUMN crm.deal.probability_stage IS 'What the stage said when the deal entered it.';
+COMMENT ON COLUMN crm.deal.probability_manual IS
+    'The chance as a member sees it, in percent, until the deal moves to another stage.';
+COMMENT ON COLUMN crm.deal.probability_model IS
+    'The chance by the trained model, in percent; NULL without one; of a closed deal the last one told.';
+COMMENT ON COLUMN crm.deal.probability_version IS
+    'Version of the crm.score_model that told probability_model.';
+COMMENT ON COLUMN crm.deal.probability_age IS
+    'Days in the stage when that was told: 0, 7 or 30, the last one reached.';
 COMMENT ON COLUMN crm.deal.status IS 'The kind of the stage the deal is in.';
 COMMENT ON COLUMN crm.deal.opened_at IS
     'When selling began; earlier than created_at for imported deals.';
