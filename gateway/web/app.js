@@ -8,12 +8,14 @@ import { leads } from './leads.js';
 import * as live from './live.js';
 import { forget } from './people.js';
 import { showReminders } from './reminders.js';
+import { scoring } from './scoring.js';
 import { signInPage } from './signin.js';
 
 const pages = {
 	dashboard: { title: 'Dashboard', open: dashboard },
 	leads: { title: 'Leads', open: leads },
 	deals: { title: 'Deals', open: deals },
+	scoring: { title: 'Scoring', open: scoring },
 };
 
 const app = document.getElementById('app');

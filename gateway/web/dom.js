@@ -52,6 +52,7 @@ const paths = {
 	dashboard: 'M4 13h6V4H4zM14 20h6v-9h-6zM4 20h6v-3H4zM14 7h6V4h-6z',
 	leads: 'M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8ZM2.5 20a6.5 6.5 0 0 1 13 0M16 4a3.6 3.6 0 0 1 0 7M18 14a6 6 0 0 1 3.5 5.5',
 	deals: 'M4 5h4v14H4zM10 5h4v9h-4zM16 5h4v6h-4z',
+	scoring: 'M4 20V4M4 20h16M7 15l4-4 3 3 6-7',
 	close: 'M6 6l12 12M18 6 6 18',
 	plus: 'M12 5v14M5 12h14',
 	exit: 'M10 4H5v16h5M15 8l4 4-4 4M19 12H9',

@@ -8,6 +8,7 @@ import {
 	badge,
 	button,
 	coalesce,
+	decimal,
 	explain,
 	failed,
 	fill,
@@ -15,6 +16,7 @@ import {
 	h,
 	icon,
 	money,
+	percent,
 	score,
 	title,
 	toast,
@@ -304,7 +306,40 @@ export function leadPanel(box, id, { close }) {
 					)
 				: h('p.muted', 'No scoring rule matches this lead.'),
 			answer.as_of && h('p.muted', 'Points of events halve with time; as of ', when(answer.as_of), '.'),
+			answer.probability != null && chance(answer),
 		);
+	}
+
+	/** The model's chance, and what moves it most. */
+	function chance(answer) {
+		const rows = (answer.model_reasons ?? [])
+			.filter((row) => row.feature !== 'intercept' && Math.abs(row.log_odds) >= 0.05)
+			.slice(0, 6);
+		const top = Math.max(...rows.map((row) => Math.abs(row.log_odds)), 0.1);
+		return [
+			h('h3', `Chance of conversion: ${percent(answer.probability)}`),
+			h(
+				'ul.reasons',
+				rows.map((row) =>
+					h(
+						'li',
+						h(
+							'span',
+							title(row.feature.replace(/^custom\./, '')),
+							row.value != null && h('span.muted', ` ${row.value}`),
+						),
+						h('meter', {
+							class: row.log_odds < 0 ? 'minus' : '',
+							min: 0,
+							max: top,
+							value: Math.abs(row.log_odds),
+							'aria-hidden': 'true',
+						}),
+						h('b', `× ${decimal(row.odds_ratio)}`),
+					),
+				),
+			),
+		];
 	}
 
 	function drawHistory(entries) {

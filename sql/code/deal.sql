@@ -23,7 +23,7 @@ CREATE FUNCTION saleshub.deal_fields() RETURNS jsonb
         {"name": "probability_model", "type": "number", "read_only": true, "sort": true},
         {"name": "probability_stage", "type": "number", "read_only": true, "sort": true,
          "not_null": true},
-        {"name": "probability_version", "type": "integer", "read_only": true},
+        {"name": "probability_version", "type": "integer", "read_only": true, "filter": false},
         {"name": "status", "type": "enum", "values": ["open", "won", "lost"], "sort": true,
          "not_null": true},
         {"name": "lost_reason", "type": "text", "max": 500},

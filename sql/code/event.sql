@@ -193,6 +193,11 @@ BEGIN
     detail := CASE WHEN ok THEN 'the latest 100 leads of each organisation have the scores that their rules and events give'
                    ELSE 'scores are not right: SELECT * FROM saleshub.score_faults(), then saleshub.score_rescore(org_id)' END;
     RETURN NEXT;
+    item := 'probability';
+    ok := NOT EXISTS (SELECT FROM saleshub.probability_faults(1000));
+    detail := CASE WHEN ok THEN '1,000 chances of leads and deals each are what their models say'
+                   ELSE 'chances differ from the models: SELECT * FROM saleshub.probability_faults()' END;
+    RETURN NEXT;
     item := 'erasure';
     ok := coalesce((SELECT e.erased_in = e.identity FROM saleshub.event_state e), true);
     detail := CASE WHEN ok THEN 'who was erased is erased'

@@ -108,7 +108,7 @@ BEGIN
         WHEN 'object' THEN
             RETURN QUERY SELECT said, format('nullif(nullif(%s, ''{}''), ''[]'')', shown);
         WHEN 'number' THEN
-            RETURN QUERY SELECT said, format('trim_scale(%s)', col);
+            RETURN QUERY SELECT said, format('trim_scale((%s)::numeric)', col);
         ELSE
             RETURN QUERY SELECT said, coalesce(field ->> 'sql', col);
     END CASE;

@@ -33,7 +33,7 @@ CREATE FUNCTION saleshub.lead_fields() RETURNS jsonb
         {"name": "probability", "type": "number", "read_only": true, "sort": true},
         {"name": "probability_manual", "type": "number", "sort": true, "schema": {"maximum": 1}},
         {"name": "probability_model", "type": "number", "read_only": true, "sort": true},
-        {"name": "probability_version", "type": "integer", "read_only": true},
+        {"name": "probability_version", "type": "integer", "read_only": true, "filter": false},
         {"name": "converted", "type": "converted", "read_only": true},
         {"name": "converted_at", "type": "timestamp", "read_only": true, "only_filter": true},
         {"name": "annual_revenue_currency", "type": "text", "read_only": true,

@@ -212,7 +212,7 @@ DECLARE
     t record;
     m record;
     ended text := 'done';
-    fault jsonb;
+    problem jsonb;
 BEGIN
     SELECT * INTO t FROM crm.score_training r
      WHERE r.state IN ('queued', 'running')
@@ -245,10 +245,10 @@ BEGIN
             ended := 'cancelled';
         WHEN OTHERS THEN
             ended := 'failed';
-            fault := jsonb_build_object('code', SQLSTATE, 'detail', SQLERRM);
+            problem := jsonb_build_object('code', SQLSTATE, 'detail', SQLERRM);
     END;
     UPDATE crm.score_training r
-       SET state = ended, fault = score_training_turn.fault, finished_at = clock_timestamp()
+       SET state = ended, fault = problem, finished_at = clock_timestamp()
      WHERE r.org_id = t.org_id AND r.score_training_id = t.score_training_id;
     RETURN true;
 END

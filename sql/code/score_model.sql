@@ -111,6 +111,37 @@ ALTER FUNCTION saleshub.probability_follow_bin() OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.probability_follow_bin() IS
     'Trigger: an activity in the bin does not count';
 
+CREATE FUNCTION saleshub.probability_faults(
+    most integer DEFAULT NULL, OUT org_id uuid, OUT entity text, OUT entity_id uuid)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, crm, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    -- Not where the worker is still telling them anew.
+    RETURN QUERY
+    SELECT x.org_id, 'lead', x.lead_id
+      FROM (SELECT l.* FROM crm.lead l
+             WHERE l.probability_version IS NOT NULL AND l.deleted_at IS NULL
+               AND NOT EXISTS (SELECT FROM crm.score_setting s
+                                WHERE s.org_id = l.org_id AND s.entity = 'lead'
+                                  AND s.rescore_after IS NOT NULL)
+             LIMIT most) x
+     WHERE NOT saleshub.probability_is_current('lead', x)
+    UNION ALL
+    SELECT x.org_id, 'deal', x.deal_id
+      FROM (SELECT d.* FROM crm.deal d
+             WHERE d.probability_version IS NOT NULL AND d.deleted_at IS NULL
+               AND NOT EXISTS (SELECT FROM crm.score_setting s
+                                WHERE s.org_id = d.org_id AND s.entity = 'deal'
+                                  AND s.rescore_after IS NOT NULL)
+             LIMIT most) x
+     WHERE NOT saleshub.probability_is_current('deal', x);
+END
+$$;
+COMMENT ON FUNCTION saleshub.probability_faults(integer, OUT uuid, OUT text, OUT uuid) IS
+    'Leads and deals whose chance is not what their model says, among so many of either (NULL: all)';
+
 CREATE FUNCTION saleshub.reasons_told(noun text, told jsonb) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$

@@ -106,6 +106,8 @@ SELECT is_empty($$
 SELECT count(*) AS has_check FROM pg_available_extensions WHERE name = 'plpgsql_check' \gset
 \if :has_check
 CREATE EXTENSION plpgsql_check SCHEMA public;
+-- training names temporary tables
+SELECT saleshub.score_prepare('lead', '30 days');
 SELECT is_empty($$
     SELECT f.name, c.lineno, c.level, c.message
     FROM func f, LATERAL plpgsql_check_function_tb(f.oid, other_warnings => false, extra_warnings => false, performance_warnings => false) c

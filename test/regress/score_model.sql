@@ -162,6 +162,13 @@ SELECT pg_temp.refused('SELECT crm.score_training_create(''{}'')');
 SELECT state, phase FROM saleshub.score_train_progress;
 SELECT crm.score_training_cancel(:'job') ->> 'state';
 SELECT crm.score_training_get(:'job') ->> 'state';
+-- the worker takes one, shows who does it, and trains as the member
+RESET ROLE;
+INSERT INTO crm.score_training (entity, horizon, created_by) VALUES ('lead', '30 days', saleshub.member_id()), ('deal', NULL, NULL);
+SELECT saleshub.score_training_turn();
+SELECT count(*) FROM crm.score_training WHERE state = 'running' AND pid = pg_backend_pid();
+SELECT saleshub.score_training_turn(), saleshub.score_training_turn(), saleshub.score_training_turn(), saleshub.score_training_turn();
+SELECT current_user = session_user, entity, state, fault FROM crm.score_training ORDER BY entity, score_training_id;
 -- a lead that grows older has the chance of its age
 INSERT INTO crm.lead (last_name, source, created_at) VALUES ('aged', 'web', now() - interval '6 days');
 SELECT probability_age FROM crm.lead WHERE last_name = 'aged';
