@@ -107,12 +107,14 @@ SELECT count(*) AS has_check FROM pg_available_extensions WHERE name = 'plpgsql_
 \if :has_check
 CREATE EXTENSION plpgsql_check SCHEMA public;
 -- training names temporary tables
+BEGIN;
 SELECT saleshub.score_prepare('lead', '30 days');
 SELECT is_empty($$
     SELECT f.name, c.lineno, c.level, c.message
     FROM func f, LATERAL plpgsql_check_function_tb(f.oid, other_warnings => false, extra_warnings => false, performance_warnings => false) c
     WHERE f.lanname = 'plpgsql' AND f.prorettype <> 'trigger'::regtype AND c.level LIKE 'error%'
     $$, 'plpgsql functions name what exists');
+COMMIT;
 SELECT is_empty($$
     SELECT f.name, c.lineno, c.message
     FROM (SELECT DISTINCT tgfoid, tgrelid FROM pg_trigger WHERE NOT tgisinternal AND tgnewtable IS NULL AND tgoldtable IS NULL) t
