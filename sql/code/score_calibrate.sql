@@ -163,7 +163,7 @@ BEGIN
                 WHERE o.org_id = org AND o.entity = noun) ELSE m.version END
      WHERE m.org_id = org AND m.entity = noun AND m.state = 'champion';
     IF changed THEN
-        UPDATE crm.score_setting s SET rescore_after = '00000000-0000-0000-0000-000000000000'
+        UPDATE crm.score_upkeep s SET rescore_after = '00000000-0000-0000-0000-000000000000'
          WHERE s.org_id = org AND s.entity = noun;
     END IF;
 END

@@ -171,21 +171,21 @@ ALTER FUNCTION crm.score_training_cancel(uuid) OWNER TO saleshub_owner;
 COMMENT ON FUNCTION crm.score_training_cancel(uuid) IS
     'Stops a training that waits or is under way; one that is over stays what it is. For admins and managers';
 
-CREATE FUNCTION crm.score_setting_put(body jsonb) RETURNS jsonb
+CREATE FUNCTION crm.score_model_set(body jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
     PERFORM saleshub.score_may_train();
-    INSERT INTO crm.score_setting (entity, automatic)
+    INSERT INTO crm.score_upkeep (entity, automatic)
     VALUES (coalesce(body ->> 'entity', 'lead'), coalesce((body ->> 'automatic')::boolean, true))
     ON CONFLICT (org_id, entity) DO UPDATE SET automatic = excluded.automatic;
     RETURN jsonb_build_object('entity', coalesce(body ->> 'entity', 'lead'),
                               'automatic', coalesce((body ->> 'automatic')::boolean, true));
 END
 $$;
-ALTER FUNCTION crm.score_setting_put(jsonb) OWNER TO saleshub_owner;
-COMMENT ON FUNCTION crm.score_setting_put(jsonb) IS
+ALTER FUNCTION crm.score_model_set(jsonb) OWNER TO saleshub_owner;
+COMMENT ON FUNCTION crm.score_model_set(jsonb) IS
     'Whether the worker recalibrates and trains by itself: {entity, automatic}; for admins and managers';
 
 -- What the worker does, one transaction a turn
@@ -198,7 +198,7 @@ BEGIN
       JOIN pg_stat_activity a ON a.pid = t.pid AND a.backend_type = 'saleshub scoring'
      WHERE t.state = 'running' AND t.cancel;
     RETURN (SELECT count(*) FROM crm.score_training t WHERE t.state IN ('queued', 'running'))
-         + (SELECT count(*) FROM crm.score_setting s
+         + (SELECT count(*) FROM crm.score_upkeep s
              WHERE s.rescore_after IS NOT NULL OR s.looked_at < now() - interval '1 hour');
 END
 $$;
@@ -263,7 +263,7 @@ DECLARE
     s record;
     ids uuid[];
 BEGIN
-    SELECT * INTO s FROM crm.score_setting r WHERE r.rescore_after IS NOT NULL
+    SELECT * INTO s FROM crm.score_upkeep r WHERE r.rescore_after IS NOT NULL
      LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF s.org_id IS NULL THEN
         RETURN false;
@@ -279,7 +279,7 @@ BEGIN
     END IF;
     PERFORM set_config('saleshub.org_id', s.org_id::text, true);
     PERFORM saleshub.probability_touch(s.entity, s.org_id, ids);
-    UPDATE crm.score_setting r SET rescore_after = ids[cardinality(ids)]
+    UPDATE crm.score_upkeep r SET rescore_after = ids[cardinality(ids)]
      WHERE r.org_id = s.org_id AND r.entity = s.entity;
     RETURN true;
 END
@@ -313,7 +313,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION saleshub.score_age(jsonb, timestamptz) IS
-    'Tells the chance anew of records that reached the next age since crm.score_setting.aged_until';
+    'Tells the chance anew of records that reached the next age since crm.score_upkeep.aged_until';
 
 CREATE FUNCTION saleshub.score_is_due(org uuid, noun text) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
@@ -353,7 +353,7 @@ AS $$
 DECLARE
     s record;
 BEGIN
-    SELECT * INTO s FROM crm.score_setting r WHERE r.looked_at < now() - interval '1 hour'
+    SELECT * INTO s FROM crm.score_upkeep r WHERE r.looked_at < now() - interval '1 hour'
      ORDER BY r.looked_at LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF s.org_id IS NULL THEN
         RETURN false;
@@ -361,7 +361,7 @@ BEGIN
     PERFORM set_config('saleshub.org_id', s.org_id::text, true),
             set_config('saleshub.member_id', '', true), set_config('saleshub.member_role', '', true);
     PERFORM saleshub.score_age(to_jsonb(s), now());
-    UPDATE crm.score_setting r SET looked_at = now(), aged_until = now()
+    UPDATE crm.score_upkeep r SET looked_at = now(), aged_until = now()
      WHERE r.org_id = s.org_id AND r.entity = s.entity;
     IF s.automatic THEN
         IF saleshub.score_is_due(s.org_id, s.entity) THEN
@@ -406,7 +406,7 @@ BEGIN
         'How far a training has come', 'scoring');
     PERFORM saleshub.route('POST /v1/scoring/train/{id}/cancel', 'crm.score_training_cancel(uuid)',
         'Stop a training', 'scoring', role => 'manager');
-    PERFORM saleshub.route('PUT /v1/scoring/settings', 'crm.score_setting_put(jsonb)',
+    PERFORM saleshub.route('PUT /v1/scoring/settings', 'crm.score_model_set(jsonb)',
         'Whether models are looked after automatically', 'scoring', role => 'manager',
         args => jsonb_build_object('body', jsonb_build_object(
             'type', 'object', 'additionalProperties', false, 'required', '["automatic"]'::jsonb,

@@ -123,7 +123,7 @@ BEGIN
     SELECT x.org_id, 'lead', x.lead_id
       FROM (SELECT l.* FROM crm.lead l
              WHERE l.probability_version IS NOT NULL AND l.deleted_at IS NULL
-               AND NOT EXISTS (SELECT FROM crm.score_setting s
+               AND NOT EXISTS (SELECT FROM crm.score_upkeep s
                                 WHERE s.org_id = l.org_id AND s.entity = 'lead'
                                   AND s.rescore_after IS NOT NULL)
              LIMIT most) x
@@ -132,7 +132,7 @@ BEGIN
     SELECT x.org_id, 'deal', x.deal_id
       FROM (SELECT d.* FROM crm.deal d
              WHERE d.probability_version IS NOT NULL AND d.deleted_at IS NULL
-               AND NOT EXISTS (SELECT FROM crm.score_setting s
+               AND NOT EXISTS (SELECT FROM crm.score_upkeep s
                                 WHERE s.org_id = d.org_id AND s.entity = 'deal'
                                   AND s.rescore_after IS NOT NULL)
              LIMIT most) x

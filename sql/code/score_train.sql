@@ -182,7 +182,7 @@ BEGIN
     RETURNING score_model_id INTO id;
     IF state = 'champion' THEN
         -- The worker tells the others their chance anew, batch by batch.
-        INSERT INTO crm.score_setting AS s (org_id, entity, rescore_after)
+        INSERT INTO crm.score_upkeep AS s (org_id, entity, rescore_after)
         VALUES (org, noun, '00000000-0000-0000-0000-000000000000')
         ON CONFLICT (org_id, entity) DO UPDATE SET rescore_after = excluded.rescore_after;
         PERFORM saleshub.import_wake();

@@ -32,7 +32,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS score_training_active_key
 
 SELECT saleshub.protect('crm.score_training', 'SELECT');
 
-CREATE TABLE IF NOT EXISTS crm.score_setting (
+CREATE TABLE IF NOT EXISTS crm.score_upkeep (
     org_id uuid NOT NULL DEFAULT saleshub.org_id(),
     entity text NOT NULL,
     automatic boolean NOT NULL DEFAULT true,
@@ -40,20 +40,20 @@ CREATE TABLE IF NOT EXISTS crm.score_setting (
     aged_until timestamptz NOT NULL DEFAULT now(),
     looked_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (org_id, entity),
-    CONSTRAINT score_setting_entity_check CHECK (entity IN ('lead', 'deal'))
+    CONSTRAINT score_upkeep_entity_check CHECK (entity IN ('lead', 'deal'))
 );
 
-COMMENT ON TABLE crm.score_setting IS 'How the models of an organisation are looked after, since there is one.';
-COMMENT ON COLUMN crm.score_setting.automatic IS
+COMMENT ON TABLE crm.score_upkeep IS 'How the models of an organisation are looked after, since there is one.';
+COMMENT ON COLUMN crm.score_upkeep.automatic IS
     'Whether the worker recalibrates and trains by itself.';
-COMMENT ON COLUMN crm.score_setting.rescore_after IS
+COMMENT ON COLUMN crm.score_upkeep.rescore_after IS
     'Records after this id still have the chance of an older model; NULL: none.';
-COMMENT ON COLUMN crm.score_setting.aged_until IS
+COMMENT ON COLUMN crm.score_upkeep.aged_until IS
     'Records that reached an age by then have the chance of that age.';
-COMMENT ON COLUMN crm.score_setting.looked_at IS
+COMMENT ON COLUMN crm.score_upkeep.looked_at IS
     'When the worker last looked whether anything is to be done.';
 
-SELECT saleshub.protect('crm.score_setting', 'SELECT');
+SELECT saleshub.protect('crm.score_upkeep', 'SELECT');
 
 CREATE OR REPLACE VIEW saleshub.score_train_progress AS
     SELECT * FROM saleshub.score_trainings_running();

@@ -175,7 +175,7 @@ SELECT probability_age FROM crm.lead WHERE last_name = 'aged';
 ALTER TABLE crm.lead DISABLE TRIGGER USER;
 UPDATE crm.lead SET created_at = now() - interval '8 days' WHERE last_name = 'aged';
 ALTER TABLE crm.lead ENABLE TRIGGER USER;
-UPDATE crm.score_setting SET looked_at = now() - interval '2 hours', aged_until = now() - interval '2 days', automatic = false;
+UPDATE crm.score_upkeep SET looked_at = now() - interval '2 hours', aged_until = now() - interval '2 days', automatic = false;
 SELECT saleshub.score_look_turn(), saleshub.score_look_turn();
 SELECT probability_age FROM crm.lead WHERE last_name = 'aged';
 

@@ -134,6 +134,7 @@ CREATE TABLE prop.state (level int, live boolean, row_ text);
 GRANT USAGE ON SCHEMA prop TO saleshub_user;
 -- Every row of every table, but for
 --   version, updated_at, updated_by, links_version: undoing writes a row, which is a version more;
+--   search_*: an index of the rest, renumbered at any time; search_rank.sql tells whether it is right;
 --   change_log, outbox, event_log, event_state, score_history, assignment_log, schema_version: they log what happened, the undoing as well;
 --   conversion, merge: the notes about what was done, which say that it was undone;
 --   rollup, rollup_delta: compared as figures, both together.
@@ -142,7 +143,7 @@ DECLARE
     tab regclass;
 BEGIN
     FOR tab IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace IN ('crm'::regnamespace, 'saleshub'::regnamespace)
-                AND relname NOT IN ('change_log', 'outbox', 'event_log', 'event_state', 'score_history', 'assignment_log', 'schema_version',
+                AND relname NOT LIKE 'search\_%' AND relname NOT IN ('change_log', 'outbox', 'event_log', 'event_state', 'score_history', 'assignment_log', 'schema_version',
                                     'conversion', 'merge', 'rollup', 'rollup_delta', 'route', 'forecast_snapshot') LOOP
         EXECUTE format('INSERT INTO prop.state SELECT $1, true %2$s, %3$L || (to_jsonb(t) - ''version'' - ''updated_at'' - ''updated_by'' - ''links_version'')::text'
             ' FROM %1$s t', tab, saleshub.row_is_live(tab), tab || ' ') USING at_level;
