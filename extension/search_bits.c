@@ -6,33 +6,33 @@
 #include "search_eval.h"
 
 uint64 *
-bits_new(uint32 docs, bool full)
+sh_bits_new(uint32 docs, bool full)
 {
 	uint64 *bits = MemoryContextAllocExtended(CurrentMemoryContext,
 											  Max(bits_words(docs), 1) * sizeof(*bits),
 											  MCXT_ALLOC_ZERO | MCXT_ALLOC_HUGE);
 
 	if (full)
-		bits_not(bits, docs);
+		sh_bits_not(bits, docs);
 	return bits;
 }
 
 void
-bits_and(uint64 *to, const uint64 *other, uint32 docs)
+sh_bits_and(uint64 *to, const uint64 *other, uint32 docs)
 {
 	for (Size i = 0; i < bits_words(docs); i++)
 		to[i] &= other[i];
 }
 
 void
-bits_or(uint64 *to, const uint64 *other, uint32 docs)
+sh_bits_or(uint64 *to, const uint64 *other, uint32 docs)
 {
 	for (Size i = 0; i < bits_words(docs); i++)
 		to[i] |= other[i];
 }
 
 void
-bits_not(uint64 *to, uint32 docs)
+sh_bits_not(uint64 *to, uint32 docs)
 {
 	for (Size i = 0; i < bits_words(docs); i++)
 		to[i] = ~to[i];
@@ -41,7 +41,7 @@ bits_not(uint64 *to, uint32 docs)
 }
 
 uint64
-bits_count(const uint64 *bits, uint32 docs)
+sh_bits_count(const uint64 *bits, uint32 docs)
 {
 	uint64 count = 0;
 
@@ -51,7 +51,7 @@ bits_count(const uint64 *bits, uint32 docs)
 }
 
 uint32
-bits_next(const uint64 *bits, uint32 docs, uint32 from)
+sh_bits_next(const uint64 *bits, uint32 docs, uint32 from)
 {
 	Size word = from / 64;
 	uint64 here;

@@ -33,13 +33,13 @@ bits_has(const uint64 *bits, uint32 doc)
 }
 
 /* Empty, or of all documents. */
-extern uint64 *bits_new(uint32 docs, bool full);
-extern void bits_and(uint64 *to, const uint64 *other, uint32 docs);
-extern void bits_or(uint64 *to, const uint64 *other, uint32 docs);
-extern void bits_not(uint64 *to, uint32 docs);
-extern uint64 bits_count(const uint64 *bits, uint32 docs);
+extern uint64 *sh_bits_new(uint32 docs, bool full);
+extern void sh_bits_and(uint64 *to, const uint64 *other, uint32 docs);
+extern void sh_bits_or(uint64 *to, const uint64 *other, uint32 docs);
+extern void sh_bits_not(uint64 *to, uint32 docs);
+extern uint64 sh_bits_count(const uint64 *bits, uint32 docs);
 /* The first from this one on; SEARCH_END when there is none. */
-extern uint32 bits_next(const uint64 *bits, uint32 docs, uint32 from);
+extern uint32 sh_bits_next(const uint64 *bits, uint32 docs, uint32 from);
 
 /* Words of a field that members are assumed to have written who do not see all. */
 #define SEARCH_USUAL_LENGTH 8
@@ -128,62 +128,65 @@ struct eval
 
 /* --- search_part.c --- */
 
-extern void part_open_all(struct eval *eval);
-extern void part_close_all(struct eval *eval);
+extern void sh_part_open_all(struct eval *eval);
+extern void sh_part_close_all(struct eval *eval);
 /* The list of a term in a segment, NULL when it has none. */
-extern struct sh_search_list *part_list(struct eval *eval, struct eval_part *part, int term);
+extern struct sh_search_list *sh_part_list(struct eval *eval, struct eval_part *part, int term);
 /* Documents, of those seen, that have a term in its fields. */
-extern uint64 *part_term_bits(struct eval *eval, struct eval_part *part, int term);
+extern uint64 *sh_part_term_bits(struct eval *eval, struct eval_part *part, int term);
 /* Add those of a term that is not the query's, allowed or not. */
-extern void part_add_term(struct eval *eval, struct eval_part *part, const struct query_term *term,
-						  uint64 *bits);
+extern void sh_part_add_term(struct eval *eval, struct eval_part *part,
+							 const struct query_term *term, uint64 *bits);
 /* How many. */
-extern int64 part_term_count(struct eval *eval, struct eval_part *part, int term);
-extern const uint16 *part_column(struct eval *eval, struct eval_part *part,
-								 enum sh_search_facet facet);
-extern uint8 part_record(struct eval *eval, struct eval_part *part, uint32 doc, pg_uuid_t *record);
+extern int64 sh_part_term_count(struct eval *eval, struct eval_part *part, int term);
+extern const uint16 *sh_part_column(struct eval *eval, struct eval_part *part,
+									enum sh_search_facet facet);
+extern uint8 sh_part_record(struct eval *eval, struct eval_part *part, uint32 doc,
+							pg_uuid_t *record);
 
 /* --- search_expand.c --- */
 
 /* Put words in the place of prefixes. */
-extern void expand_prefixes(struct eval *eval, struct query_node *node);
+extern void sh_expand_prefixes(struct eval *eval, struct query_node *node);
 /*
  * Put similar words beside bare ones: those that no document has, or all of them. True when that
  * changed anything. corrected gets the likeliest spelling of each.
  */
-extern bool expand_typos(struct eval *eval, struct query_node *node, bool all);
+extern bool sh_expand_typos(struct eval *eval, struct query_node *node, bool all);
 
 /* --- search_match.c --- */
 
 /* Documents of a part that a query finds. */
-extern uint64 *match_bits(struct eval *eval, struct eval_part *part, const struct query_node *node);
-extern uint64 *match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet facet,
-						   const char *const *values, int count);
+extern uint64 *sh_match_bits(struct eval *eval, struct eval_part *part,
+							 const struct query_node *node);
+extern uint64 *sh_match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet facet,
+							  const char *const *values, int count);
 
 /* --- search_score.c --- */
 
 /* Set averages, norms and the weight of each term from the statistics. */
-extern void score_prepare(struct eval *eval, const int64 *words);
+extern void sh_search_score_prepare(struct eval *eval, const int64 *words);
 /* Of the posting of a term in a document. */
-extern double score_post(const struct eval *eval, const struct query_term *term, uint8 fields,
-						 const uint8 *post);
-extern double score_bound(const struct eval *eval, const struct query_term *term,
-						  const struct sh_search_bound *bound);
-/* What a document gets beside its words; at most score_beside_most(). */
-extern double score_beside(struct eval *eval, struct eval_part *part, uint32 doc);
-extern double score_beside_most(const struct eval *eval);
+extern double sh_search_score_post(const struct eval *eval, const struct query_term *term,
+								   uint8 fields, const uint8 *post);
+extern double sh_search_score_bound(const struct eval *eval, const struct query_term *term,
+									const struct sh_search_bound *bound);
+/* What a document gets beside its words; at most sh_search_score_beside_most(). */
+extern double sh_search_score_beside(struct eval *eval, struct eval_part *part, uint32 doc);
+extern double sh_search_score_beside_most(const struct eval *eval);
 
 /* --- search_rank.c --- */
 
-extern void rank_push(struct eval *eval, struct eval_part *part, uint32 doc, double score);
+extern void sh_rank_push(struct eval *eval, struct eval_part *part, uint32 doc, double score);
 /* Whether the ranking of a query finds what it matches. */
-extern bool rank_is_simple(const struct query *query);
+extern bool sh_rank_is_simple(const struct query *query);
 /* The best of a part into eval->hits. found: its matches; NULL when the query is simple. */
-extern void rank_part(struct eval *eval, struct eval_part *part, const uint64 *found);
+extern void sh_rank_part(struct eval *eval, struct eval_part *part, const uint64 *found);
 /* Best first. */
-extern void rank_sort(struct eval *eval);
+extern void sh_rank_sort(struct eval *eval);
 /* The score of one document by its terms. */
-extern double rank_document(struct eval *eval, struct eval_part *part, uint32 doc, double *terms);
+extern double sh_rank_document(struct eval *eval, struct eval_part *part, uint32 doc,
+							   double *terms);
 
 /* --- search_scope.c --- */
 
@@ -191,9 +194,9 @@ extern double rank_document(struct eval *eval, struct eval_part *part, uint32 do
  * Leave in each part what may be found: what is not gone and what the member sees. scope is that of
  * saleshub.search_scope(), NULL when the member sees all.
  */
-extern void scope_apply(struct eval *eval, JsonbContainer *scope);
+extern void sh_scope_apply(struct eval *eval, JsonbContainer *scope);
 /* Leave of that what the filters say. */
-extern void scope_filter(struct eval *eval);
+extern void sh_scope_filter(struct eval *eval);
 
 /* --- search_facet.c --- */
 
@@ -204,13 +207,13 @@ struct facet_count
 };
 
 /* Count the values of a facet among what was found, the most frequent first; how many. */
-extern int facet_counts(struct eval *eval, uint64 *const *found, enum sh_search_facet facet,
-						struct facet_count **out);
+extern int sh_facet_counts(struct eval *eval, uint64 *const *found, enum sh_search_facet facet,
+						   struct facet_count **out);
 /* The texts that numbers of a facet stand for in a segment, from 1 on. */
-extern const char *const *facet_texts(struct eval *eval, struct eval_part *part,
-									  enum sh_search_facet facet, int *count);
+extern const char *const *sh_facet_texts(struct eval *eval, struct eval_part *part,
+										 enum sh_search_facet facet, int *count);
 /* The facet of this name, SEARCH_FACETS when there is none. */
-extern enum sh_search_facet facet_of(const char *name, int len);
-extern const char *facet_name(enum sh_search_facet facet);
+extern enum sh_search_facet sh_facet_of(const char *name, int len);
+extern const char *sh_facet_name(enum sh_search_facet facet);
 /* lead, contact and so on; NULL when there is no such kind. */
-extern const char *kind_name(int kind);
+extern const char *sh_kind_name(int kind);

@@ -269,26 +269,26 @@ look_for(struct eval *eval, const char *word, int most, struct candidate ***out)
 static struct query_node *
 word_node(struct eval *eval, const struct candidate *candidate, uint8 fields, double boost)
 {
-	struct query_node *node = query_node(QUERY_WORD, fields);
+	struct query_node *node = sh_query_node(QUERY_WORD, fields);
 
-	node->term = query_term(eval->query, candidate->term, candidate->word, fields, boost);
+	node->term = sh_query_term(eval->query, candidate->term, candidate->word, fields, boost);
 	return node;
 }
 
 void
-expand_prefixes(struct eval *eval, struct query_node *node)
+sh_expand_prefixes(struct eval *eval, struct query_node *node)
 {
 	struct candidate **found;
 	int count;
 
 	for (int i = 0; i < node->count; i++)
-		expand_prefixes(eval, node->parts[i]);
+		sh_expand_prefixes(eval, node->parts[i]);
 	if (node->kind != QUERY_PREFIX)
 		return;
 	count = look_for(eval, node->value, -1, &found);
 	node->kind = QUERY_ANY;
 	for (int i = 0; i < Min(count, PREFIX_TERMS); i++)
-		query_add(node, word_node(eval, found[i], node->fields, 1));
+		sh_query_add(node, word_node(eval, found[i], node->fields, 1));
 	node->rest_count = Max(count - PREFIX_TERMS, 0);
 	node->rest = palloc(Max(node->rest_count, 1) * sizeof(*node->rest));
 	for (int i = 0; i < node->rest_count; i++)
@@ -314,12 +314,12 @@ docs_of(struct eval *eval, int term)
 	int64 docs = 0;
 
 	for (int i = 0; i < eval->part_count; i++)
-		docs += part_term_count(eval, &eval->parts[i], term);
+		docs += sh_part_term_count(eval, &eval->parts[i], term);
 	return docs;
 }
 
 bool
-expand_typos(struct eval *eval, struct query_node *node, bool all)
+sh_expand_typos(struct eval *eval, struct query_node *node, bool all)
 {
 	struct query_term *term;
 	struct candidate **found;
@@ -329,7 +329,7 @@ expand_typos(struct eval *eval, struct query_node *node, bool all)
 	int taken = 0;
 
 	for (int i = 0; i < node->count; i++)
-		changed |= expand_typos(eval, node->parts[i], all);
+		changed |= sh_expand_typos(eval, node->parts[i], all);
 	if (node->kind != QUERY_WORD || !node->plain || node->stop)
 		return changed;
 	term = &eval->query->terms[node->term];
@@ -337,7 +337,7 @@ expand_typos(struct eval *eval, struct query_node *node, bool all)
 		(!all && docs_of(eval, node->term) > 0))
 		return changed;
 	count = look_for(eval, term->word, tolerance(strlen(term->word)), &found);
-	typed = query_node(QUERY_WORD, node->fields);
+	typed = sh_query_node(QUERY_WORD, node->fields);
 	typed->term = node->term;
 	for (int i = 0; i < count && taken < SPELLINGS; i++)
 	{
@@ -354,9 +354,9 @@ expand_typos(struct eval *eval, struct query_node *node, bool all)
 		{
 			node->corrected = pstrdup(found[i]->word);
 			node->kind = QUERY_ANY;
-			query_add(node, typed);
+			sh_query_add(node, typed);
 		}
-		query_add(node, other);
+		sh_query_add(node, other);
 	}
 	return changed || taken > 0;
 }

@@ -15,13 +15,13 @@ static const char *const kinds[SEARCH_KINDS + 1] = { NULL,		"lead", "contact",
 													 "company", "deal", "activity" };
 
 const char *
-facet_name(enum sh_search_facet facet)
+sh_facet_name(enum sh_search_facet facet)
 {
 	return names[facet];
 }
 
 enum sh_search_facet
-facet_of(const char *name, int len)
+sh_facet_of(const char *name, int len)
 {
 	for (int i = 0; i < SEARCH_FACETS; i++)
 		if (names[i] && (int) strlen(names[i]) == len && strncmp(names[i], name, len) == 0)
@@ -30,13 +30,13 @@ facet_of(const char *name, int len)
 }
 
 const char *
-kind_name(int kind)
+sh_kind_name(int kind)
 {
 	return kind > 0 && kind <= SEARCH_KINDS ? kinds[kind] : NULL;
 }
 
 const char *const *
-facet_texts(struct eval *eval, struct eval_part *part, enum sh_search_facet facet, int *count)
+sh_facet_texts(struct eval *eval, struct eval_part *part, enum sh_search_facet facet, int *count)
 {
 	if (facet >= SEARCH_FACET_TEXTS)
 		return (const char *const *) sh_search_values(eval->index, part->segment, facet, count);
@@ -70,15 +70,15 @@ static void
 count_segment(struct eval *eval, struct eval_part *part, const uint64 *found,
 			  enum sh_search_facet facet, HTAB *totals)
 {
-	const uint16 *numbers = part_column(eval, part, facet);
+	const uint16 *numbers = sh_part_column(eval, part, facet);
 	int64 *counts = palloc0((PG_UINT16_MAX + 1) * sizeof(*counts));
 	const char *const *texts;
 	int text_count;
 
-	for (uint32 doc = bits_next(found, part->docs, 0); doc != SEARCH_END;
-		 doc = bits_next(found, part->docs, doc + 1))
+	for (uint32 doc = sh_bits_next(found, part->docs, 0); doc != SEARCH_END;
+		 doc = sh_bits_next(found, part->docs, doc + 1))
 		counts[numbers[doc]]++;
-	texts = facet_texts(eval, part, facet, &text_count);
+	texts = sh_facet_texts(eval, part, facet, &text_count);
 	for (int i = 1; i < text_count; i++)
 		add(totals, texts[i], counts[i]);
 	pfree(counts);
@@ -95,8 +95,8 @@ compare_counts(const void *a, const void *b)
 }
 
 int
-facet_counts(struct eval *eval, uint64 *const *found, enum sh_search_facet facet,
-			 struct facet_count **out)
+sh_facet_counts(struct eval *eval, uint64 *const *found, enum sh_search_facet facet,
+				struct facet_count **out)
 {
 	HTAB *totals =
 		sh_table("saleshub facet counts", 256, sizeof(struct total), 64, CurrentMemoryContext);
@@ -113,8 +113,8 @@ facet_counts(struct eval *eval, uint64 *const *found, enum sh_search_facet facet
 			count_segment(eval, part, found[i], facet, totals);
 			continue;
 		}
-		for (uint32 doc = bits_next(found[i], part->docs, 0); doc != SEARCH_END;
-			 doc = bits_next(found[i], part->docs, doc + 1))
+		for (uint32 doc = sh_bits_next(found[i], part->docs, 0); doc != SEARCH_END;
+			 doc = sh_bits_next(found[i], part->docs, doc + 1))
 			add(totals,
 				facet == SEARCH_FACET_KIND ? kinds[part->waiting[doc].kind] :
 											 part->waiting[doc].facets[facet],

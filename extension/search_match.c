@@ -18,10 +18,10 @@ is_one_of(const char *value, const char *const *values, int count)
 }
 
 uint64 *
-match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet facet,
-			const char *const *values, int count)
+sh_match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet facet,
+			   const char *const *values, int count)
 {
-	uint64 *bits = bits_new(part->docs, false);
+	uint64 *bits = sh_bits_new(part->docs, false);
 	const uint16 *numbers;
 	const char *const *texts;
 	int text_count;
@@ -30,18 +30,18 @@ match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet face
 	if (part->waiting)
 	{
 		for (uint32 i = 0; i < part->docs; i++)
-			if (is_one_of(facet == SEARCH_FACET_KIND ? kind_name(part->waiting[i].kind) :
+			if (is_one_of(facet == SEARCH_FACET_KIND ? sh_kind_name(part->waiting[i].kind) :
 													   part->waiting[i].facets[facet],
 						  values,
 						  count))
 				bits_set(bits, i);
 		return bits;
 	}
-	texts = facet_texts(eval, part, facet, &text_count);
+	texts = sh_facet_texts(eval, part, facet, &text_count);
 	wanted = palloc0(text_count * sizeof(*wanted));
 	for (int i = 1; i < text_count; i++)
 		wanted[i] = is_one_of(texts[i], values, count);
-	numbers = part_column(eval, part, facet);
+	numbers = sh_part_column(eval, part, facet);
 	for (uint32 i = 0; i < part->docs; i++)
 		if (numbers[i] < text_count && wanted[numbers[i]])
 			bits_set(bits, i);
@@ -103,7 +103,7 @@ find_post(struct eval *eval, struct eval_part *part, int term, uint32 doc, const
 	}
 	else
 	{
-		struct sh_search_list *list = part_list(eval, part, term);
+		struct sh_search_list *list = sh_part_list(eval, part, term);
 
 		if (!list || sh_search_list_seek(list, doc) != doc)
 			return false;
@@ -170,20 +170,20 @@ has_phrase(struct eval *eval, struct eval_part *part, const struct query_node *p
 static uint64 *
 phrase_bits(struct eval *eval, struct eval_part *part, const struct query_node *phrase)
 {
-	uint64 *bits = bits_new(part->docs, true);
+	uint64 *bits = sh_bits_new(part->docs, true);
 
 	for (int i = 0; i < phrase->count; i++)
-		bits_and(bits, part_term_bits(eval, part, phrase->parts[i]->term), part->docs);
+		sh_bits_and(bits, sh_part_term_bits(eval, part, phrase->parts[i]->term), part->docs);
 	/* Their postings are read again, in order. */
 	for (int i = 0; i < phrase->count && part->segment; i++)
 	{
-		struct sh_search_list *list = part_list(eval, part, phrase->parts[i]->term);
+		struct sh_search_list *list = sh_part_list(eval, part, phrase->parts[i]->term);
 
 		if (list)
 			sh_search_list_rewind(list);
 	}
-	for (uint32 doc = bits_next(bits, part->docs, 0); doc != SEARCH_END;
-		 doc = bits_next(bits, part->docs, doc + 1))
+	for (uint32 doc = sh_bits_next(bits, part->docs, 0); doc != SEARCH_END;
+		 doc = sh_bits_next(bits, part->docs, doc + 1))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (!has_phrase(eval, part, phrase, doc))
@@ -195,13 +195,13 @@ phrase_bits(struct eval *eval, struct eval_part *part, const struct query_node *
 static uint64 *
 all_bits(struct eval *eval, struct eval_part *part, const struct query_node *node)
 {
-	uint64 *bits = bits_new(part->docs, true);
+	uint64 *bits = sh_bits_new(part->docs, true);
 
 	for (int i = 0; i < node->count; i++)
 	{
-		uint64 *other = match_bits(eval, part, node->parts[i]);
+		uint64 *other = sh_match_bits(eval, part, node->parts[i]);
 
-		bits_and(bits, other, part->docs);
+		sh_bits_and(bits, other, part->docs);
 		pfree(other);
 	}
 	return bits;
@@ -216,20 +216,20 @@ add_rest(struct eval *eval, struct eval_part *part, const struct query_node *nod
 		struct query_term term = { .term = node->rest[i], .fields = node->fields };
 
 		CHECK_FOR_INTERRUPTS();
-		part_add_term(eval, part, &term, bits);
+		sh_part_add_term(eval, part, &term, bits);
 	}
 }
 
 static uint64 *
 any_bits(struct eval *eval, struct eval_part *part, const struct query_node *node)
 {
-	uint64 *bits = bits_new(part->docs, false);
+	uint64 *bits = sh_bits_new(part->docs, false);
 
 	for (int i = 0; i < node->count; i++)
 	{
-		uint64 *other = match_bits(eval, part, node->parts[i]);
+		uint64 *other = sh_match_bits(eval, part, node->parts[i]);
 
-		bits_or(bits, other, part->docs);
+		sh_bits_or(bits, other, part->docs);
 		pfree(other);
 	}
 	add_rest(eval, part, node, bits);
@@ -237,15 +237,15 @@ any_bits(struct eval *eval, struct eval_part *part, const struct query_node *nod
 }
 
 uint64 *
-match_bits(struct eval *eval, struct eval_part *part, const struct query_node *node)
+sh_match_bits(struct eval *eval, struct eval_part *part, const struct query_node *node)
 {
 	uint64 *bits;
 
 	switch (node->kind)
 	{
 		case QUERY_WORD:
-			bits = bits_new(part->docs, false);
-			bits_or(bits, part_term_bits(eval, part, node->term), part->docs);
+			bits = sh_bits_new(part->docs, false);
+			sh_bits_or(bits, sh_part_term_bits(eval, part, node->term), part->docs);
 			return bits;
 		case QUERY_PHRASE:
 			return phrase_bits(eval, part, node);
@@ -254,12 +254,12 @@ match_bits(struct eval *eval, struct eval_part *part, const struct query_node *n
 		case QUERY_ANY:
 			return any_bits(eval, part, node);
 		case QUERY_NOT:
-			bits = match_bits(eval, part, node->parts[0]);
-			bits_not(bits, part->docs);
+			bits = sh_match_bits(eval, part, node->parts[0]);
+			sh_bits_not(bits, part->docs);
 			return bits;
 		case QUERY_FACET:
-			return match_facet(eval, part, node->facet, &node->value, 1);
+			return sh_match_facet(eval, part, node->facet, &node->value, 1);
 		default:
-			return bits_new(part->docs, false);
+			return sh_bits_new(part->docs, false);
 	}
 }

@@ -83,7 +83,7 @@ open_waiting(struct eval *eval, struct eval_part *part)
 /* --- parts --- */
 
 void
-part_open_all(struct eval *eval)
+sh_part_open_all(struct eval *eval)
 {
 	struct sh_search_segment *segments;
 	int count = sh_search_segments(&eval->org, &segments);
@@ -100,13 +100,13 @@ part_open_all(struct eval *eval)
 }
 
 void
-part_close_all(struct eval *eval)
+sh_part_close_all(struct eval *eval)
 {
 	sh_search_index_close(eval->index);
 }
 
 struct sh_search_list *
-part_list(struct eval *eval, struct eval_part *part, int term)
+sh_part_list(struct eval *eval, struct eval_part *part, int term)
 {
 	if (!part->opened[term])
 	{
@@ -177,8 +177,8 @@ list_bits(struct eval_part *part, const struct query_term *term, struct sh_searc
 }
 
 void
-part_add_term(struct eval *eval, struct eval_part *part, const struct query_term *term,
-			  uint64 *bits)
+sh_part_add_term(struct eval *eval, struct eval_part *part, const struct query_term *term,
+				 uint64 *bits)
 {
 	struct sh_search_list list;
 
@@ -192,39 +192,39 @@ part_add_term(struct eval *eval, struct eval_part *part, const struct query_term
 }
 
 uint64 *
-part_term_bits(struct eval *eval, struct eval_part *part, int term)
+sh_part_term_bits(struct eval *eval, struct eval_part *part, int term)
 {
 	const struct query_term *t = &eval->query->terms[term];
 	uint64 *bits = part->bits[term];
 
 	if (bits)
 		return bits;
-	bits = bits_new(part->docs, false);
+	bits = sh_bits_new(part->docs, false);
 	if (part->waiting)
 		waiting_bits(part, t, bits);
 	else
 	{
-		struct sh_search_list *list = part_list(eval, part, term);
+		struct sh_search_list *list = sh_part_list(eval, part, term);
 
 		if (list)
 			list_bits(part, t, list, bits);
 	}
 	if (part->seen)
-		bits_and(bits, part->seen, part->docs);
+		sh_bits_and(bits, part->seen, part->docs);
 	part->bits[term] = bits;
 	return bits;
 }
 
 int64
-part_term_count(struct eval *eval, struct eval_part *part, int term)
+sh_part_term_count(struct eval *eval, struct eval_part *part, int term)
 {
 	struct sh_search_list *list;
 	int64 count;
 
 	if (part->waiting || (part->seen && !part->only_gone) || part->fields ||
 		eval->query->terms[term].fields != QUERY_ANYWHERE)
-		return (int64) bits_count(part_term_bits(eval, part, term), part->docs);
-	list = part_list(eval, part, term);
+		return (int64) sh_bits_count(sh_part_term_bits(eval, part, term), part->docs);
+	list = sh_part_list(eval, part, term);
 	if (!list)
 		return 0;
 	count = list->docs;
@@ -238,7 +238,7 @@ part_term_count(struct eval *eval, struct eval_part *part, int term)
 /* --- what is known beside --- */
 
 const uint16 *
-part_column(struct eval *eval, struct eval_part *part, enum sh_search_facet facet)
+sh_part_column(struct eval *eval, struct eval_part *part, enum sh_search_facet facet)
 {
 	uint16 *days;
 
@@ -251,7 +251,7 @@ part_column(struct eval *eval, struct eval_part *part, enum sh_search_facet face
 }
 
 uint8
-part_record(struct eval *eval, struct eval_part *part, uint32 doc, pg_uuid_t *record)
+sh_part_record(struct eval *eval, struct eval_part *part, uint32 doc, pg_uuid_t *record)
 {
 	if (part->segment)
 		return sh_search_record(eval->index, part->segment, doc, record);

@@ -48,7 +48,7 @@ refuse(const char *what, const char *hint)
 }
 
 int
-query_term(struct query *query, uint64 term, const char *word, uint8 fields, double boost)
+sh_query_term(struct query *query, uint64 term, const char *word, uint8 fields, double boost)
 {
 	struct query_term *t;
 
@@ -70,7 +70,7 @@ query_term(struct query *query, uint64 term, const char *word, uint8 fields, dou
 }
 
 struct query_node *
-query_node(enum query_kind kind, uint8 fields)
+sh_query_node(enum query_kind kind, uint8 fields)
 {
 	struct query_node *node = palloc0(sizeof(*node));
 
@@ -80,7 +80,7 @@ query_node(enum query_kind kind, uint8 fields)
 }
 
 void
-query_add(struct query_node *to, struct query_node *part)
+sh_query_add(struct query_node *to, struct query_node *part)
 {
 	if (to->count == to->size)
 	{
@@ -113,21 +113,21 @@ static void
 take_word(void *arg, const struct sh_search_word *word)
 {
 	struct taker *taker = arg;
-	struct query_node *node = query_node(QUERY_WORD, taker->phrase->fields);
+	struct query_node *node = sh_query_node(QUERY_WORD, taker->phrase->fields);
 
 	if (taker->phrase->count == 0)
 		taker->first = word->position;
-	node->term = query_term(taker->query, word->term, word->text, node->fields, 1);
+	node->term = sh_query_term(taker->query, word->term, word->text, node->fields, 1);
 	node->distance = (int) (word->position - taker->first);
 	node->stop = word->stop;
-	query_add(taker->phrase, node);
+	sh_query_add(taker->phrase, node);
 }
 
 /* What was typed without blanks between: one word, or words that follow each other. */
 static struct query_node *
 words_of(struct parser *p, const char *text, int len, uint8 fields, bool plain)
 {
-	struct query_node *phrase = query_node(QUERY_PHRASE, fields);
+	struct query_node *phrase = sh_query_node(QUERY_PHRASE, fields);
 	struct taker taker = { p->query, phrase, 0 };
 	struct query_node *node;
 
@@ -164,8 +164,8 @@ phone_of(struct parser *p, const char *text, int len, uint8 fields)
 		skip++;
 	if (count - skip < PHONE_DIGITS_MIN || !(fields & 1 << SEARCH_IDENTIFIER))
 		return NULL;
-	node = query_node(QUERY_WORD, 1 << SEARCH_IDENTIFIER);
-	node->term = query_term(
+	node = sh_query_node(QUERY_WORD, 1 << SEARCH_IDENTIFIER);
+	node->term = sh_query_term(
 		p->query, sh_search_term(digits + skip, count - skip, '#'), digits + skip, node->fields, 1);
 	return node;
 }
@@ -231,9 +231,9 @@ either(struct query_node *a, struct query_node *b)
 
 	if (!a || !b)
 		return a ? a : b;
-	node = query_node(QUERY_ANY, a->fields);
-	query_add(node, a);
-	query_add(node, b);
+	node = sh_query_node(QUERY_ANY, a->fields);
+	sh_query_add(node, a);
+	sh_query_add(node, b);
 	return node;
 }
 
@@ -277,7 +277,7 @@ parse_quoted(struct parser *p, uint8 fields)
 static struct query_node *
 parse_value(struct parser *p, enum sh_search_facet facet)
 {
-	struct query_node *node = query_node(QUERY_FACET, QUERY_ANYWHERE);
+	struct query_node *node = sh_query_node(QUERY_FACET, QUERY_ANYWHERE);
 	const char *text = p->at;
 	int len;
 
@@ -329,7 +329,7 @@ parse_named(struct parser *p, uint8 fields, struct query_node **node)
 	}
 	for (int facet = SEARCH_FACET_KIND; facet < SEARCH_FACETS; facet++)
 	{
-		int len = name_length(p, facet_name(facet));
+		int len = name_length(p, sh_facet_name(facet));
 
 		if (len > 0)
 		{
@@ -412,10 +412,10 @@ parse_part(struct parser *p, uint8 fields)
 		part = p->at < p->end ? parse_one(p, fields) : NULL;
 		if (part && negative)
 		{
-			struct query_node *not = query_node(QUERY_NOT, fields);
+			struct query_node *not = sh_query_node(QUERY_NOT, fields);
 
 			no_rank(p->query, terms);
-			query_add(not, part);
+			sh_query_add(not, part);
 			part = not ;
 		}
 		node = either(node, part);
@@ -457,8 +457,8 @@ leave_out(struct query *query, struct query_node *all)
 static struct query_node *
 loosen(struct query *query, struct query_node *all)
 {
-	struct query_node *any = query_node(QUERY_ANY, all->fields);
-	struct query_node *rest = query_node(QUERY_ALL, all->fields);
+	struct query_node *any = sh_query_node(QUERY_ANY, all->fields);
+	struct query_node *rest = sh_query_node(QUERY_ALL, all->fields);
 	int plain = 0;
 
 	for (int i = 0; i < all->count; i++)
@@ -466,15 +466,15 @@ loosen(struct query *query, struct query_node *all)
 	if (plain <= ALL_WORDS_MAX)
 		return all;
 	for (int i = 0; i < all->count; i++)
-		query_add(all->parts[i]->plain ? any : rest, all->parts[i]);
-	query_add(rest, any);
+		sh_query_add(all->parts[i]->plain ? any : rest, all->parts[i]);
+	sh_query_add(rest, any);
 	return rest;
 }
 
 static struct query_node *
 parse_any(struct parser *p, uint8 fields)
 {
-	struct query_node *all = query_node(QUERY_ALL, fields);
+	struct query_node *all = sh_query_node(QUERY_ALL, fields);
 
 	for (;;)
 	{
@@ -485,14 +485,14 @@ parse_any(struct parser *p, uint8 fields)
 			break;
 		part = parse_part(p, fields);
 		if (part)
-			query_add(all, part);
+			sh_query_add(all, part);
 	}
 	leave_out(p->query, all);
 	return simplest(loosen(p->query, all));
 }
 
 void
-query_parse(struct query *query, const char *text, int len, Oid dictionary)
+sh_query_parse(struct query *query, const char *text, int len, Oid dictionary)
 {
 	struct parser p = { query, text, text + len, 0 };
 	struct query_node *root = NULL;
@@ -501,16 +501,16 @@ query_parse(struct query *query, const char *text, int len, Oid dictionary)
 		refuse("is longer than 4096 bytes", "Ask for fewer words.");
 	memset(query, 0, offsetof(struct query, terms));
 	query->dictionary = dictionary;
-	query->root = query_node(QUERY_ALL, QUERY_ANYWHERE);
+	query->root = sh_query_node(QUERY_ALL, QUERY_ANYWHERE);
 	/* A closing parenthesis too many ends nothing. */
 	while (p.at < p.end)
 	{
 		root = parse_any(&p, QUERY_ANYWHERE);
 		if (root)
-			query_add(query->root, root);
+			sh_query_add(query->root, root);
 		if (p.at < p.end)
 			p.at++;
 	}
-	query->root =
-		query->root->count > 0 ? simplest(query->root) : query_node(QUERY_NOTHING, QUERY_ANYWHERE);
+	query->root = query->root->count > 0 ? simplest(query->root) :
+										   sh_query_node(QUERY_NOTHING, QUERY_ANYWHERE);
 }

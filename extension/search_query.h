@@ -60,9 +60,9 @@ struct query
 };
 
 /* 22023 when it is too long, too deep or has too many words. */
-extern void query_parse(struct query *query, const char *text, int len, Oid dictionary);
+extern void sh_query_parse(struct query *query, const char *text, int len, Oid dictionary);
 /* The number of a term in the query, added when it is new. */
-extern int query_term(struct query *query, uint64 term, const char *word, uint8 fields,
-					  double boost);
-extern struct query_node *query_node(enum query_kind kind, uint8 fields);
-extern void query_add(struct query_node *to, struct query_node *part);
+extern int sh_query_term(struct query *query, uint64 term, const char *word, uint8 fields,
+						 double boost);
+extern struct query_node *sh_query_node(enum query_kind kind, uint8 fields);
+extern void sh_query_add(struct query_node *to, struct query_node *part);

@@ -42,7 +42,7 @@ is_worse(const struct eval_hit *a, const struct eval_hit *b)
 }
 
 void
-rank_push(struct eval *eval, struct eval_part *part, uint32 doc, double score)
+sh_rank_push(struct eval *eval, struct eval_part *part, uint32 doc, double score)
 {
 	struct eval_hit hit = { score, part->first_key + doc, doc, part };
 	struct eval_hit *heap = eval->hits;
@@ -83,7 +83,7 @@ compare_hits(const void *a, const void *b)
 }
 
 void
-rank_sort(struct eval *eval)
+sh_rank_sort(struct eval *eval)
 {
 	qsort(eval->hits, eval->hit_count, sizeof(*eval->hits), compare_hits);
 }
@@ -97,7 +97,7 @@ threshold(const struct eval *eval)
 {
 	if (eval->hit_count < eval->limit)
 		return -1;
-	return (eval->limit > 0 ? eval->hits[0].score : INFINITY) - score_beside_most(eval);
+	return (eval->limit > 0 ? eval->hits[0].score : INFINITY) - sh_search_score_beside_most(eval);
 }
 
 /* --- one document --- */
@@ -112,7 +112,7 @@ waiting_post(const struct eval_part *part, uint32 doc, uint64 term)
 }
 
 double
-rank_document(struct eval *eval, struct eval_part *part, uint32 doc, double *terms)
+sh_rank_document(struct eval *eval, struct eval_part *part, uint32 doc, double *terms)
 {
 	uint8 fields = part->fields ? part->fields[doc] : QUERY_ANYWHERE;
 	double score = 0;
@@ -131,14 +131,14 @@ rank_document(struct eval *eval, struct eval_part *part, uint32 doc, double *ter
 			post = waiting_post(part, doc, term->term);
 		else
 		{
-			struct sh_search_list *list = part_list(eval, part, i);
+			struct sh_search_list *list = sh_part_list(eval, part, i);
 
 			if (list && sh_search_list_seek(list, doc) == doc)
 				post = sh_search_list_post(list);
 		}
 		if (!post)
 			continue;
-		part_score = score_post(eval, term, fields, post);
+		part_score = sh_search_score_post(eval, term, fields, post);
 		if (terms)
 			terms[i] = part_score;
 		score += part_score;
@@ -152,10 +152,13 @@ rank_few(struct eval *eval, struct eval_part *part, const uint64 *found)
 	for (int i = 0; i < eval->query->term_count; i++)
 		if (part->lists[i])
 			sh_search_list_rewind(part->lists[i]);
-	for (uint32 doc = bits_next(found, part->docs, 0); doc != SEARCH_END;
-		 doc = bits_next(found, part->docs, doc + 1))
-		rank_push(
-			eval, part, doc, rank_document(eval, part, doc, NULL) + score_beside(eval, part, doc));
+	for (uint32 doc = sh_bits_next(found, part->docs, 0); doc != SEARCH_END;
+		 doc = sh_bits_next(found, part->docs, doc + 1))
+		sh_rank_push(eval,
+					 part,
+					 doc,
+					 sh_rank_document(eval, part, doc, NULL) +
+						 sh_search_score_beside(eval, part, doc));
 }
 
 /* --- cursors --- */
@@ -172,7 +175,7 @@ open_cursors(struct eval *eval, struct eval_part *part, struct cursor *cursors)
 
 		if (eval->query->terms[i].boost == 0)
 			continue;
-		list = part_list(eval, part, i);
+		list = sh_part_list(eval, part, i);
 		if (!list)
 			continue;
 		sh_search_list_rewind(list);
@@ -187,7 +190,8 @@ open_cursors(struct eval *eval, struct eval_part *part, struct cursor *cursors)
 			struct sh_search_bound bound;
 
 			sh_search_list_bound(list, block, &bound);
-			c->bounds[block] = score_bound(eval, &eval->query->terms[i], &bound) * ROUNDING;
+			c->bounds[block] =
+				sh_search_score_bound(eval, &eval->query->terms[i], &bound) * ROUNDING;
 			c->most = Max(c->most, c->bounds[block]);
 		}
 		count++;
@@ -222,7 +226,8 @@ score_here(struct eval *eval, struct eval_part *part, struct cursor *c)
 {
 	uint8 fields = part->fields ? part->fields[c->doc] : QUERY_ANYWHERE;
 
-	return score_post(eval, &eval->query->terms[c->term], fields, sh_search_list_post(c->list));
+	return sh_search_score_post(
+		eval, &eval->query->terms[c->term], fields, sh_search_list_post(c->list));
 }
 
 /*
@@ -286,10 +291,11 @@ rank_one(struct eval *eval, struct eval_part *part, struct cursor *c, const uint
 		{
 			c->doc = list->doc[list->at];
 			if (!found || bits_has(found, c->doc))
-				rank_push(eval,
-						  part,
-						  c->doc,
-						  score_here(eval, part, c) + score_beside(eval, part, c->doc));
+				sh_rank_push(eval,
+							 part,
+							 c->doc,
+							 score_here(eval, part, c) +
+								 sh_search_score_beside(eval, part, c->doc));
 		}
 	}
 	pfree(order);
@@ -358,10 +364,11 @@ rank_any(struct eval *eval, struct eval_part *part, struct cursor **c, int count
 			bool met = c[0]->doc == doc;
 
 			if (met && (!found || bits_has(found, doc)))
-				rank_push(eval,
-						  part,
-						  doc,
-						  score_all(eval, part, c, pivot + 1, doc) + score_beside(eval, part, doc));
+				sh_rank_push(eval,
+							 part,
+							 doc,
+							 score_all(eval, part, c, pivot + 1, doc) +
+								 sh_search_score_beside(eval, part, doc));
 			for (int i = 0; i <= pivot; i++)
 				seek(c[i], met ? doc + 1 : doc);
 			continue;
@@ -429,10 +436,11 @@ rank_all(struct eval *eval, struct eval_part *part, struct cursor **c, int count
 			continue;
 		}
 		if (!found || bits_has(found, doc))
-			rank_push(eval,
-					  part,
-					  doc,
-					  score_all(eval, part, c, count, doc) + score_beside(eval, part, doc));
+			sh_rank_push(eval,
+						 part,
+						 doc,
+						 score_all(eval, part, c, count, doc) +
+							 sh_search_score_beside(eval, part, doc));
 		doc++;
 	}
 }
@@ -444,7 +452,7 @@ static void
 rank_found(struct eval *eval, struct eval_part *part, struct cursor **c, int count,
 		   const uint64 *found)
 {
-	uint64 *rest = bits_new(part->docs, false);
+	uint64 *rest = sh_bits_new(part->docs, false);
 
 	if (count == 1)
 		rank_one(eval, part, c[0], found);
@@ -452,7 +460,7 @@ rank_found(struct eval *eval, struct eval_part *part, struct cursor **c, int cou
 		rank_any(eval, part, c, count, found);
 	if (threshold(eval) < 0)
 	{
-		bits_or(rest, found, part->docs);
+		sh_bits_or(rest, found, part->docs);
 		for (int i = 0; i < count; i++)
 			for (uint32 block = 0; block < c[i]->list->blocks; block++)
 			{
@@ -460,9 +468,10 @@ rank_found(struct eval *eval, struct eval_part *part, struct cursor **c, int cou
 				for (int n = 0; n < c[i]->list->count; n++)
 					bits_clear(rest, c[i]->list->doc[n]);
 			}
-		for (uint32 doc = bits_next(rest, part->docs, 0); doc != SEARCH_END && threshold(eval) < 0;
-			 doc = bits_next(rest, part->docs, doc + 1))
-			rank_push(eval, part, doc, score_beside(eval, part, doc));
+		for (uint32 doc = sh_bits_next(rest, part->docs, 0);
+			 doc != SEARCH_END && threshold(eval) < 0;
+			 doc = sh_bits_next(rest, part->docs, doc + 1))
+			sh_rank_push(eval, part, doc, sh_search_score_beside(eval, part, doc));
 	}
 	pfree(rest);
 }
@@ -472,7 +481,7 @@ rank_found(struct eval *eval, struct eval_part *part, struct cursor **c, int cou
  * ranking itself.
  */
 bool
-rank_is_simple(const struct query *query)
+sh_rank_is_simple(const struct query *query)
 {
 	const struct query_node *root = query->root;
 
@@ -491,7 +500,7 @@ rank_is_simple(const struct query *query)
 }
 
 void
-rank_part(struct eval *eval, struct eval_part *part, const uint64 *found)
+sh_rank_part(struct eval *eval, struct eval_part *part, const uint64 *found)
 {
 	struct cursor cursors[QUERY_TERMS_MAX];
 	struct cursor *c[QUERY_TERMS_MAX];
@@ -499,7 +508,7 @@ rank_part(struct eval *eval, struct eval_part *part, const uint64 *found)
 	bool all = !found && eval->query->root->kind == QUERY_ALL;
 	int count;
 
-	if (found && (part->waiting || bits_count(found, part->docs) <= FEW))
+	if (found && (part->waiting || sh_bits_count(found, part->docs) <= FEW))
 	{
 		rank_few(eval, part, found);
 		return;

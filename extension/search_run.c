@@ -86,7 +86,7 @@ read_filters(struct eval *eval, JsonbContainer *options)
 	eval->filters = palloc(SEARCH_FACETS * sizeof(*eval->filters));
 	for (int facet = SEARCH_FACET_TEXTS; filters && facet < SEARCH_FACETS; facet++)
 	{
-		JsonbContainer *values = sh_json_container(filters, facet_name(facet));
+		JsonbContainer *values = sh_json_container(filters, sh_facet_name(facet));
 		struct eval_filter *filter = &eval->filters[eval->filter_count];
 
 		if (!values)
@@ -102,7 +102,7 @@ read_filters(struct eval *eval, JsonbContainer *options)
 
 		for (int i = 0; i < count; i++)
 			for (int kind = 1; kind <= SEARCH_KINDS; kind++)
-				if (strcmp(names[i], kind_name(kind)) == 0)
+				if (strcmp(names[i], sh_kind_name(kind)) == 0)
 					eval->kinds |= 1u << kind;
 		/* None that is known: nothing is found. */
 		if (eval->kinds == 0)
@@ -170,7 +170,7 @@ add_part_statistics(struct eval *eval, struct eval_part *part, int64 *words)
 	if (part->segment)
 	{
 		/* Lengths stand with the words only: averages are those of the organisation. */
-		eval->scoring.docs += (int64) bits_count(part->seen, part->docs);
+		eval->scoring.docs += (int64) sh_bits_count(part->seen, part->docs);
 		return;
 	}
 	for (uint32 i = 0; i < part->docs; i++)
@@ -191,7 +191,7 @@ take_statistics(struct eval *eval, JsonbContainer *options)
 	{
 		eval->query->terms[i].docs = 0;
 		for (int p = 0; p < eval->part_count; p++)
-			eval->query->terms[i].docs += part_term_count(eval, &eval->parts[p], i);
+			eval->query->terms[i].docs += sh_part_term_count(eval, &eval->parts[p], i);
 	}
 	for (int i = 0; i < eval->part_count; i++)
 		add_part_statistics(eval, &eval->parts[i], words);
@@ -201,7 +201,7 @@ take_statistics(struct eval *eval, JsonbContainer *options)
 			words[i] = eval->scoring.docs * SEARCH_USUAL_LENGTH;
 	given_statistics(eval, options, words);
 	memcpy(eval->words, words, sizeof words);
-	score_prepare(eval, words);
+	sh_search_score_prepare(eval, words);
 }
 
 /* --- finding --- */
@@ -215,9 +215,9 @@ find_all(struct eval *eval)
 	{
 		struct eval_part *part = &eval->parts[i];
 
-		found[i] = match_bits(eval, part, eval->query->root);
+		found[i] = sh_match_bits(eval, part, eval->query->root);
 		if (part->allowed)
-			bits_and(found[i], part->allowed, part->docs);
+			sh_bits_and(found[i], part->allowed, part->docs);
 	}
 	return found;
 }
@@ -228,14 +228,14 @@ count_found(struct eval *eval, uint64 *const *found)
 	int64 count = 0;
 
 	for (int i = 0; i < eval->part_count; i++)
-		count += (int64) bits_count(found[i], eval->parts[i].docs);
+		count += (int64) sh_bits_count(found[i], eval->parts[i].docs);
 	return count;
 }
 
 static void
 rank_all_parts(struct eval *eval, uint64 *const *found)
 {
-	bool simple = rank_is_simple(eval->query) && !eval->restricted;
+	bool simple = sh_rank_is_simple(eval->query) && !eval->restricted;
 
 	eval->hits = palloc(Max(eval->limit, 1) * sizeof(*eval->hits));
 	for (int i = 0; i < eval->part_count; i++)
@@ -245,13 +245,13 @@ rank_all_parts(struct eval *eval, uint64 *const *found)
 
 		if (!mine && (!simple || part->waiting))
 		{
-			mine = match_bits(eval, part, eval->query->root);
+			mine = sh_match_bits(eval, part, eval->query->root);
 			if (part->allowed)
-				bits_and(mine, part->allowed, part->docs);
+				sh_bits_and(mine, part->allowed, part->docs);
 		}
-		rank_part(eval, part, simple && part->segment ? NULL : mine);
+		sh_rank_part(eval, part, simple && part->segment ? NULL : mine);
 	}
-	rank_sort(eval);
+	sh_rank_sort(eval);
 }
 
 /* --- the answer --- */
@@ -271,14 +271,14 @@ push_hit(JsonbParseState **state, struct eval *eval, const struct eval_hit *hit)
 {
 	double terms[QUERY_TERMS_MAX];
 	pg_uuid_t record;
-	uint8 kind = part_record(eval, hit->part, hit->doc, &record);
+	uint8 kind = sh_part_record(eval, hit->part, hit->doc, &record);
 
 	for (int i = 0; i < eval->query->term_count; i++)
 		if (hit->part->lists[i])
 			sh_search_list_rewind(hit->part->lists[i]);
-	rank_document(eval, hit->part, hit->doc, terms);
+	sh_rank_document(eval, hit->part, hit->doc, terms);
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	sh_json_string(state, "type", kind_name(kind));
+	sh_json_string(state, "type", sh_kind_name(kind));
 	sh_json_uuid(state, "id", &record);
 	push_number(state, "score", hit->score);
 	sh_json_string(state, "rank", psprintf("%.17g", hit->score));
@@ -288,7 +288,7 @@ push_hit(JsonbParseState **state, struct eval *eval, const struct eval_hit *hit)
 	for (int i = 0; i < eval->query->term_count; i++)
 		if (terms[i] > 0)
 			push_number(state, eval->query->terms[i].word, terms[i]);
-	push_number(state, "", score_beside(eval, hit->part, hit->doc));
+	push_number(state, "", sh_search_score_beside(eval, hit->part, hit->doc));
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
@@ -318,13 +318,13 @@ push_facets(JsonbParseState **state, struct eval *eval, uint64 *const *found,
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < count; i++)
 	{
-		enum sh_search_facet facet = facet_of(names[i], strlen(names[i]));
+		enum sh_search_facet facet = sh_facet_of(names[i], strlen(names[i]));
 		struct facet_count *counts;
 		int values;
 
 		if (facet == SEARCH_FACETS)
 			continue;
-		values = facet_counts(eval, found, facet, &counts);
+		values = sh_facet_counts(eval, found, facet, &counts);
 		sh_json_key(state, names[i]);
 		pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 		for (int v = 0; v < Min(values, FACET_VALUES_MAX); v++)
@@ -440,15 +440,15 @@ find(struct eval *eval, JsonbContainer *options)
 	bool typos = sh_json_truth(options, "typos", true);
 	uint64 **found = NULL;
 
-	expand_prefixes(eval, eval->query->root);
+	sh_expand_prefixes(eval, eval->query->root);
 	if (typos)
-		(void) expand_typos(eval, eval->query->root, false);
+		(void) sh_expand_typos(eval, eval->query->root, false);
 	take_statistics(eval, options);
 	if (counted)
 		found = find_all(eval);
 	rank_all_parts(eval, found);
 	if (!typos || eval->hit_count > 0 || eval->has_after || !has_words(eval->query->root) ||
-		!expand_typos(eval, eval->query->root, true))
+		!sh_expand_typos(eval, eval->query->root, true))
 		return found;
 	take_statistics(eval, options);
 	if (counted)
@@ -477,18 +477,18 @@ sh_search_run(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("no organisation is set"),
 				 errhint("Set saleshub.org_id.")));
-	query_parse(query, VARDATA_ANY(q), VARSIZE_ANY_EXHDR(q), sh_search_dictionary());
+	sh_query_parse(query, VARDATA_ANY(q), VARSIZE_ANY_EXHDR(q), sh_search_dictionary());
 	eval->query = query;
 	eval->limit = Max(0, Min(sh_json_int(options, "limit", 20), LIMIT_MAX));
 	eval->index = sh_search_index_open(&eval->org);
 	read_scoring(&eval->scoring, sh_json_container(options, "settings"));
 	read_filters(eval, options);
 	read_after(eval, options);
-	part_open_all(eval);
-	scope_apply(eval, sh_json_container(options, "scope"));
-	scope_filter(eval);
+	sh_part_open_all(eval);
+	sh_scope_apply(eval, sh_json_container(options, "scope"));
+	sh_scope_filter(eval);
 	found = find(eval, options);
 	done = JsonbValueToJsonb(answer(eval, found, options));
-	part_close_all(eval);
+	sh_part_close_all(eval);
 	PG_RETURN_JSONB_P(done);
 }

@@ -29,7 +29,7 @@ static uint64 *
 seen_of(struct eval_part *part)
 {
 	if (!part->seen)
-		part->seen = bits_new(part->docs, true);
+		part->seen = sh_bits_new(part->docs, true);
 	return part->seen;
 }
 
@@ -50,8 +50,8 @@ leave_gone(struct eval_part *part)
 static uint64 *
 kinds_bits(struct eval *eval, struct eval_part *part)
 {
-	const uint16 *kinds = part_column(eval, part, SEARCH_FACET_KIND);
-	uint64 *bits = bits_new(part->docs, false);
+	const uint16 *kinds = sh_part_column(eval, part, SEARCH_FACET_KIND);
+	uint64 *bits = sh_bits_new(part->docs, false);
 
 	for (uint32 i = 0; i < part->docs; i++)
 		if (kinds[i] < 32 && eval->kinds & (1u << kinds[i]))
@@ -65,18 +65,18 @@ apply_filters(struct eval *eval, struct eval_part *part)
 	part->allowed = part->seen;
 	if (eval->kinds == 0 && eval->filter_count == 0)
 		return;
-	part->allowed = bits_new(part->docs, true);
+	part->allowed = sh_bits_new(part->docs, true);
 	if (part->seen)
-		bits_and(part->allowed, part->seen, part->docs);
+		sh_bits_and(part->allowed, part->seen, part->docs);
 	if (eval->kinds != 0)
-		bits_and(part->allowed, kinds_bits(eval, part), part->docs);
+		sh_bits_and(part->allowed, kinds_bits(eval, part), part->docs);
 	for (int i = 0; i < eval->filter_count; i++)
 	{
 		const struct eval_filter *filter = &eval->filters[i];
 
-		bits_and(part->allowed,
-				 match_facet(eval, part, filter->facet, filter->values, filter->count),
-				 part->docs);
+		sh_bits_and(part->allowed,
+					sh_match_facet(eval, part, filter->facet, filter->values, filter->count),
+					part->docs);
 	}
 }
 
@@ -104,7 +104,7 @@ read_strings(JsonbContainer *array, const char ***out, int *count)
 static void
 read_scope(JsonbContainer *scope, int kind, struct kind_scope *out)
 {
-	JsonbContainer *of_kind = sh_json_container(scope, kind_name(kind));
+	JsonbContainer *of_kind = sh_json_container(scope, sh_kind_name(kind));
 	JsonbContainer *owners = sh_json_container(of_kind, "owners");
 
 	memset(out, 0, sizeof(*out));
@@ -175,7 +175,7 @@ static void
 apply_scope(struct eval *eval, struct eval_part *part, const struct kind_scope *scopes, HTAB *seen)
 {
 	const uint16 *owners = NULL;
-	const uint16 *kinds = part_column(eval, part, SEARCH_FACET_KIND);
+	const uint16 *kinds = sh_part_column(eval, part, SEARCH_FACET_KIND);
 	bool *owned[SEARCH_KINDS + 1] = { NULL };
 	char **texts = NULL;
 	int text_count = 0;
@@ -184,7 +184,7 @@ apply_scope(struct eval *eval, struct eval_part *part, const struct kind_scope *
 	part->fields = palloc_extended(Max(part->docs, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	if (part->segment)
 	{
-		owners = part_column(eval, part, SEARCH_FACET_OWNER);
+		owners = sh_part_column(eval, part, SEARCH_FACET_OWNER);
 		texts = sh_search_values(eval->index, part->segment, SEARCH_FACET_OWNER, &text_count);
 		for (int kind = 1; kind <= SEARCH_KINDS; kind++)
 		{
@@ -226,7 +226,7 @@ apply_scope(struct eval *eval, struct eval_part *part, const struct kind_scope *
 }
 
 void
-scope_apply(struct eval *eval, JsonbContainer *scope)
+sh_scope_apply(struct eval *eval, JsonbContainer *scope)
 {
 	struct kind_scope scopes[SEARCH_KINDS + 1];
 	HTAB *seen = NULL;
@@ -248,7 +248,7 @@ scope_apply(struct eval *eval, JsonbContainer *scope)
 }
 
 void
-scope_filter(struct eval *eval)
+sh_scope_filter(struct eval *eval)
 {
 	for (int i = 0; i < eval->part_count; i++)
 		apply_filters(eval, &eval->parts[i]);

@@ -16,7 +16,7 @@
 #include "search_eval.h"
 
 void
-score_prepare(struct eval *eval, const int64 *words)
+sh_search_score_prepare(struct eval *eval, const int64 *words)
 {
 	struct eval_scoring *s = &eval->scoring;
 
@@ -50,7 +50,8 @@ saturated(const struct eval *eval, const struct query_term *term, double tf)
 }
 
 double
-score_post(const struct eval *eval, const struct query_term *term, uint8 fields, const uint8 *post)
+sh_search_score_post(const struct eval *eval, const struct query_term *term, uint8 fields,
+					 const uint8 *post)
 {
 	struct sh_search_hit hits[SEARCH_FIELDS];
 	int count;
@@ -64,8 +65,8 @@ score_post(const struct eval *eval, const struct query_term *term, uint8 fields,
 }
 
 double
-score_bound(const struct eval *eval, const struct query_term *term,
-			const struct sh_search_bound *bound)
+sh_search_score_bound(const struct eval *eval, const struct query_term *term,
+					  const struct sh_search_bound *bound)
 {
 	double tf = 0;
 
@@ -80,13 +81,13 @@ score_bound(const struct eval *eval, const struct query_term *term,
 }
 
 double
-score_beside_most(const struct eval *eval)
+sh_search_score_beside_most(const struct eval *eval)
 {
 	return eval->scoring.freshness + eval->scoring.own;
 }
 
 double
-score_beside(struct eval *eval, struct eval_part *part, uint32 doc)
+sh_search_score_beside(struct eval *eval, struct eval_part *part, uint32 doc)
 {
 	const struct eval_scoring *s = &eval->scoring;
 	double score = 0;
@@ -94,7 +95,7 @@ score_beside(struct eval *eval, struct eval_part *part, uint32 doc)
 	if (s->freshness > 0)
 	{
 		if (!part->days)
-			part->days = unconstify(uint16 *, part_column(eval, part, SEARCH_FACET_DAY));
+			part->days = unconstify(uint16 *, sh_part_column(eval, part, SEARCH_FACET_DAY));
 		score += s->freshness * exp2(-Max(s->today - part->days[doc], 0) / s->half_life);
 	}
 	if (s->own > 0 && part->own_number > 0 && part->owners[doc] == part->own_number)
