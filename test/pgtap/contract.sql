@@ -109,6 +109,7 @@ CREATE EXTENSION plpgsql_check SCHEMA public;
 -- training names temporary tables
 BEGIN;
 SELECT saleshub.score_prepare('lead', '30 days');
+CREATE TEMP TABLE score_earlier ON COMMIT DROP AS SELECT * FROM pg_temp.score_snapshot LIMIT 0;
 SELECT is_empty($$
     SELECT f.name, c.lineno, c.level, c.message
     FROM func f, LATERAL plpgsql_check_function_tb(f.oid, other_warnings => false, extra_warnings => false, performance_warnings => false) c
