@@ -78,7 +78,8 @@ async function contents(org)
 		`SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
 		 WHERE relkind IN ('r', 'p') AND attname = 'org_id' AND NOT attisdropped
 		   AND relnamespace IN ('crm'::regnamespace, 'saleshub'::regnamespace)
-		   AND relname NOT IN ('session', 'login', 'outbox', 'event_log', 'rollup', 'rollup_delta', 'forecast_snapshot')
+		   AND relname NOT LIKE 'search\\_%'
+		   AND relname NOT IN ('session', 'login', 'outbox', 'event_log', 'rollup', 'rollup_delta', 'rollup_level', 'forecast_snapshot')
 		 ORDER BY 1`);
 	assert.ok(tables.length > 10);
 	const parts = [];
