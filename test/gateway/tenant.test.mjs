@@ -71,9 +71,13 @@ theirs.sessions = session_id;
 
 const [{ routes }] = await s.sql('SELECT saleshub.route_catalog() AS routes');
 
-/* Every row of an organisation in every table that has org_id, as one text. */
+/* Every row of an organisation in every table that has org_id, as one text, once the worker is through. */
 async function contents(org)
 {
+	await waitFor(async () => (await s.sql(
+		`SELECT FROM crm.routing_queue WHERE org_id = $1 AND next_try_at < now()
+		 UNION ALL SELECT FROM saleshub.routing_wake WHERE org_id = $1`, [org])).length === 0,
+	{ what: 'the worker to try the leads that wait' });
 	const tables = await s.sql(
 		`SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
 		 WHERE relkind IN ('r', 'p') AND attname = 'org_id' AND NOT attisdropped
