@@ -128,7 +128,11 @@ SELECT r -> 'facets' FROM crm.search('steel', facets => 'type,status,source') r;
 SELECT crm.subject_erase('{"email": "jane@chainsmiths.example"}') ? 'erased';
 RESET ROLE;
 SELECT pg_temp.found('smith') LIKE '%Jane%';
-SELECT saleshub.search_step() > 0, saleshub.search_step();
+SELECT count(*) > 0 AS due FROM saleshub.search_due() d WHERE d = :'org';
+SELECT saleshub.search_org_maintain(:'org') > 0;
+SELECT saleshub.search_org_maintain(:'org') >= 0;
+SELECT saleshub.search_org_maintain(:'org');
+SELECT count(*) AS due FROM saleshub.search_due() d WHERE d = :'org';
 SELECT count(*) FROM saleshub.search_word w WHERE w.org_id = :'org' AND position('chainsmiths'::bytea IN w.body) > 0;
 \echo what no one asks
 SET ROLE saleshub_user;
