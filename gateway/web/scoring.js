@@ -57,7 +57,7 @@ const figure = (label, value) => h('div', h('dt', label), h('dd', value));
 function card(name, model) {
 	return h(
 		'section.model',
-		h('h3', name, h('span.muted', ` version ${model.version}, trained ${when(model.trained_at)}`)),
+		h('h3', name, h('span.muted', ` version ${model.version}, trained `, when(model.trained_at))),
 		model.reason && h('p.muted', `${model.reason[0].toUpperCase()}${model.reason.slice(1)}.`),
 		h(
 			'dl.figures',

@@ -25,7 +25,9 @@ COMMENT ON COLUMN saleshub.search_doc.lengths IS
 COMMENT ON COLUMN saleshub.search_doc.day IS 'Days from 2000-01-01 to its last change; while it waits.';
 COMMENT ON COLUMN saleshub.search_doc.packed IS 'Its words with fields and places; while it waits.';
 
-CREATE INDEX IF NOT EXISTS search_doc_waiting_idx ON saleshub.search_doc (org_id) WHERE doc IS NULL;
+-- In the order in which queries read them, else the planner may take the primary key for it.
+CREATE INDEX IF NOT EXISTS search_doc_waiting_idx
+    ON saleshub.search_doc (org_id, record_id, kind) WHERE doc IS NULL;
 
 SELECT saleshub.protect('saleshub.search_doc', '');
 
