@@ -9,14 +9,12 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "saleshub.h"
 
@@ -25,7 +23,6 @@ PG_FUNCTION_INFO_V1(sh_import_workers_there);
 
 PGDLLEXPORT void sh_import_main(Datum arg);
 
-#define MOST_WORKERS 16
 /* A batch that met a deadlock or the like is tried again so often. */
 #define TRIES 5
 
@@ -36,71 +33,6 @@ struct job
 	pg_uuid_t import;
 	int32 part;
 };
-
-/* --- starting them; in the worker of the database --- */
-
-static BackgroundWorkerHandle *handles[MOST_WORKERS];
-
-static int
-count_running(void)
-{
-	int running = 0;
-
-	for (int i = 0; i < MOST_WORKERS; i++)
-	{
-		pid_t pid;
-
-		if (!handles[i])
-			continue;
-		if (GetBackgroundWorkerPid(handles[i], &pid) != BGWH_STOPPED)
-			running++;
-		else
-		{
-			pfree(handles[i]);
-			handles[i] = NULL;
-		}
-	}
-	return running;
-}
-
-static void
-start_one(const char *database)
-{
-	BackgroundWorker worker = { 0 };
-	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-
-	snprintf(worker.bgw_name, BGW_MAXLEN, "saleshub import for %s", database);
-	strlcpy(worker.bgw_type, "saleshub import", BGW_MAXLEN);
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART; /* looked after here */
-	strlcpy(worker.bgw_library_name, "saleshub", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "sh_import_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_extra, database, BGW_EXTRALEN);
-	worker.bgw_notify_pid = MyProcPid;
-	for (int i = 0; i < MOST_WORKERS; i++)
-		if (!handles[i])
-		{
-			(void) RegisterDynamicBackgroundWorker(&worker, &handles[i]);
-			break;
-		}
-	MemoryContextSwitchTo(caller);
-}
-
-void
-sh_import_dispatch(int64 waiting, const char *database)
-{
-	int running;
-
-	if (waiting <= 0)
-		return;
-	running = count_running();
-	while (running < waiting && running < sh_import_workers)
-	{
-		start_one(database);
-		running++;
-	}
-}
 
 /* saleshub.import_wake(): once this transaction commits, workers look for imports */
 Datum
@@ -117,27 +49,7 @@ sh_import_workers_there(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(sh_worker_there() && sh_import_workers > 0);
 }
 
-/* --- one of them --- */
-
-static void
-begin(const char *activity)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	SPI_connect();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, activity);
-}
-
-static void
-end(void)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-}
+/* --- a process that imports --- */
 
 static Datum
 value_at(int column, bool *isnull)
@@ -152,7 +64,7 @@ take_job(struct job *job)
 	bool isnull;
 	bool found;
 
-	begin("looking for an import");
+	sh_job_begin("looking for an import");
 	if (SPI_execute("SELECT org_id, import_id, part FROM saleshub.import_take()", false, 1) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not look for imports");
@@ -163,7 +75,7 @@ take_job(struct job *job)
 		job->import = *DatumGetUUIDP(value_at(2, &isnull));
 		job->part = DatumGetInt32(value_at(3, &isnull));
 	}
-	end();
+	sh_job_end();
 	return found;
 }
 
@@ -178,7 +90,7 @@ step(const struct job *job)
 	bool isnull;
 	bool done = true;
 
-	begin("importing");
+	sh_job_begin("importing");
 	/*
 	 * Nobody waits for the disk after each batch: what a crash takes, it takes with the note of it,
 	 * and the batch is done again. The end of an import is waited for.
@@ -206,7 +118,7 @@ step(const struct job *job)
 	}
 	if (done)
 		ForceSyncCommit();
-	end();
+	sh_job_end();
 	return done;
 }
 
@@ -220,14 +132,14 @@ give_up(const struct job *job, const ErrorData *error)
 						CStringGetTextDatum(unpack_sql_state(error->sqlerrcode)),
 						CStringGetTextDatum(error->message ? error->message : "") };
 
-	begin("noting a failure");
+	sh_job_begin("noting a failure");
 	if (SPI_execute_plan(sh_plan("SELECT saleshub.import_failed($1, $2, $3, $4)", 4, types),
 						 values,
 						 NULL,
 						 false,
 						 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not note a failure");
-	end();
+	sh_job_end();
 }
 
 /* A batch; an error is logged, and after some tries ends the import. True when there is no more. */
@@ -267,10 +179,10 @@ try_step(const struct job *job, int *tries)
 static void
 leave_job(const struct job *job)
 {
-	begin("leaving an import");
+	sh_job_begin("leaving an import");
 	if (SPI_execute("SELECT pg_catalog.pg_advisory_unlock_all()", false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not unlock");
-	end();
+	sh_job_end();
 }
 
 void
@@ -280,9 +192,7 @@ sh_import_main(Datum arg)
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnection(MyBgworkerEntry->bgw_extra, NULL, 0);
-	pgstat_report_appname("saleshub import");
+	sh_job_connect(SH_JOB_IMPORT);
 	while (!ShutdownRequestPending && take_job(&job))
 	{
 		MemoryContext memory =

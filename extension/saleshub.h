@@ -156,14 +156,18 @@ extern bool sh_worker_there(void);
 extern Size sh_worker_shmem_size(void);
 extern void sh_worker_shmem_init(void);
 
-/* search_job.c: the process that makes segments of the search index */
-/* So many organisations of this database have documents that wait. */
-extern void sh_search_dispatch(int64 waiting, const char *database);
+/* job.c: processes for long work, which the worker of a database starts */
+enum sh_job
+{
+	SH_JOB_IMPORT, /* files */
+	SH_JOB_SCORE,  /* models are trained and looked after */
+	SH_JOB_SEARCH  /* segments of the search index */
+};
 
-/* import_job.c: workers that import files; the worker of a database starts them */
-/* So many parts of imports of this database wait or are under way. */
-extern void sh_import_dispatch(int64 waiting, const char *database);
-
-/* score_job.c: the process that trains models and looks after them */
-/* There is so much for it to do. */
-extern void sh_score_dispatch(int64 waiting, const char *database);
+/* Start processes until so many of the kind run. */
+extern void sh_job_dispatch(enum sh_job job, int64 wanted, const char *database);
+/* In such a process, whose signal handlers are set: connect to the database. */
+extern void sh_job_connect(enum sh_job job);
+/* A transaction with SPI and a snapshot, shown as this activity. */
+extern void sh_job_begin(const char *activity);
+extern void sh_job_end(void);

@@ -234,40 +234,20 @@ claim_place(void)
 	before_shmem_exit(on_exit_worker, 0);
 }
 
-static void
-begin(const char *activity)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	SPI_connect();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, activity);
-}
-
-static void
-end(void)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-}
-
 static bool
 installed(void)
 {
 	bool isnull;
 	bool found;
 
-	begin("looking for the tables");
+	sh_job_begin("looking for the tables");
 	if (SPI_execute("SELECT pg_catalog.to_regclass('saleshub.event_state') IS NOT NULL"
 					" AND pg_catalog.to_regprocedure('saleshub.publish(int)') IS NOT NULL",
 					true,
 					1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for the tables");
 	found = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	end();
+	sh_job_end();
 	return found;
 }
 
@@ -278,14 +258,21 @@ call(const char *sql, const char *activity)
 	int64 answer = 0;
 	bool isnull = true;
 
-	begin(activity);
+	sh_job_begin(activity);
 	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run \"%s\"", sql);
 	if (SPI_processed > 0)
 		answer =
 			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	end();
+	sh_job_end();
 	return isnull ? 0 : answer;
+}
+
+/* Have processes of a kind for what waits, as a function counts it, but no more than so many. */
+static void
+look_for(enum sh_job job, const char *sql, int most)
+{
+	sh_job_dispatch(job, Min(call(sql, "looking for work"), most), MyBgworkerEntry->bgw_extra);
 }
 
 /* Tell shared memory what is published, once that is committed. */
@@ -296,7 +283,7 @@ show_position(void)
 	char *epoch = NULL;
 	uint64 top = 0;
 
-	begin("reading the position");
+	sh_job_begin("reading the position");
 	if (SPI_execute("SELECT epoch, top FROM saleshub.event_state", true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the position");
 	if (SPI_processed > 0)
@@ -312,7 +299,7 @@ show_position(void)
 		pg_atomic_write_u64(&mine->top, top);
 		SpinLockRelease(&shared->mutex);
 	}
-	end();
+	sh_job_end();
 }
 
 static bool
@@ -417,19 +404,16 @@ work(void)
 		if (elapsed(&routed, ROUTE_EVERY))
 			(void) call("SELECT saleshub.sla_run() + saleshub.routing_run()", "routing");
 		if (elapsed(&imported, IMPORT_EVERY))
-			sh_import_dispatch(call("SELECT saleshub.import_waiting()", "looking for imports"),
-							   MyBgworkerEntry->bgw_extra);
+			look_for(SH_JOB_IMPORT, "SELECT saleshub.import_waiting()", sh_import_workers);
 		if (elapsed(&searched, SEARCH_EVERY))
-			sh_search_dispatch(call("SELECT saleshub.search_waiting()", "looking for documents"),
-							   MyBgworkerEntry->bgw_extra);
+			look_for(SH_JOB_SEARCH, "SELECT saleshub.search_waiting()", 1);
 		if (elapsed(&maintained, MAINTAIN_EVERY))
 		{
 			(void) call("SELECT saleshub.keep_house()", "keeping house");
 			make_due(mine, 0);
 		}
 		if (elapsed(&scored, SCORE_EVERY))
-			sh_score_dispatch(call("SELECT saleshub.score_waiting()", "looking for models"),
-							  MyBgworkerEntry->bgw_extra);
+			look_for(SH_JOB_SCORE, "SELECT saleshub.score_waiting()", 1);
 		if (building || elapsed(&built, BUILD_EVERY))
 			building = call("SELECT saleshub.custom_build()", "indexing custom fields") > 0;
 		if (busy && pg_atomic_read_u32(&mine->pending) != 0)
