@@ -1,6 +1,7 @@
 /* What the files of the search engine share. How it works: docs/decisions/search.md. */
 #pragma once
 
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "port/pg_bswap.h"
@@ -115,6 +116,22 @@ extern int sh_search_packed_word(const struct sh_search_packed *doc, const uint8
 extern uint8 sh_search_length_code(uint32 length);
 extern uint32 sh_search_length(uint8 code);
 
+/* --- search_waiting.c: documents that wait for a segment --- */
+
+struct sh_search_waiting
+{
+	pg_uuid_t record;
+	uint8 kind;
+	int32 lengths;
+	uint16 day;
+	const char *facets[SEARCH_FACETS]; /* texts; NULL: none */
+	struct sh_search_packed packed;
+};
+
+#define SEARCH_WAITING_COLUMNS "record_id, kind, lengths, owner_id, day, facets, packed"
+/* By a row of these columns; returns the bytes of its words. */
+extern Size sh_search_waiting_read(struct sh_search_waiting *doc, HeapTuple row, TupleDesc desc);
+
 /* --- search_post.c: what is written of a term in a document --- */
 
 /* Of one field: how often, and how long the field is. */
@@ -185,6 +202,12 @@ struct sh_search_bound
 	uint8 code[SEARCH_FIELDS];	/* the shortest length */
 };
 
+/* A head: the number of blocks, then their bounds. */
+#define SEARCH_HEAD_SIZE 4
+#define SEARCH_BOUND_SIZE 16
+/* Added to the number of a part of blocks: the part of their places. */
+#define SEARCH_PLACES_PART (-(1 << 30))
+
 /* Append the numbers of a block's documents, which ascend from above, to a body. */
 extern void sh_search_docs_write(StringInfo to, const uint32 *docs, int count, uint32 above);
 /* Read them; returns where they end. Bodies have 8 bytes to spare behind them. */
@@ -240,6 +263,11 @@ struct sh_search_segment
 
 /* The segments of an organisation by their documents, and what is gone of them. */
 extern int sh_search_segments(const pg_uuid_t *org, struct sh_search_segment **out);
+/*
+ * Add one with these documents and words, behind all others when first is below 0; it gets its id,
+ * and its first and last document.
+ */
+extern void sh_search_segment_add(const pg_uuid_t *org, struct sh_search_segment *segment);
 /* Add the words in each field of a document to those of others. */
 extern void sh_search_add_lengths(int64 *words, int32 lengths);
 

@@ -60,7 +60,6 @@ struct eval_scoring
 	double weight[SEARCH_FIELDS];
 	double freshness; /* what a document of today gets beside */
 	double half_life; /* days after which half of it is left */
-	double own;		  /* what a record of one's own gets beside */
 	int today;		  /* days since 2000-01-01 */
 	/* made of these and the statistics */
 	int64 docs;
@@ -68,23 +67,12 @@ struct eval_scoring
 	double norm[SEARCH_FIELDS][256];
 };
 
-/* A document that waits. */
-struct eval_waiting
-{
-	pg_uuid_t record;
-	uint8 kind;
-	int32 lengths;
-	uint16 day;
-	const char *facets[SEARCH_FACETS];
-	struct sh_search_packed packed;
-};
-
 struct eval_part
 {
 	const struct sh_search_segment *segment; /* NULL: those that wait */
 	uint32 docs;							 /* numbers run from 0 to below this */
 	uint32 first_key;						 /* added to a number: the key of a document */
-	struct eval_waiting *waiting;
+	struct sh_search_waiting *waiting;
 	uint64 *seen;	 /* documents that are there for the member; NULL: all */
 	bool only_gone;	 /* all but those that are gone */
 	uint64 *allowed; /* those of them that the filters leave; NULL: all */
@@ -92,9 +80,7 @@ struct eval_part
 	uint64 *bits[QUERY_TERMS_MAX];
 	struct sh_search_list *lists[QUERY_TERMS_MAX];
 	bool opened[QUERY_TERMS_MAX];
-	uint16 *days;
-	uint16 *owners;
-	uint16 own_number; /* of the member in owners; 0: none */
+	const uint16 *days;
 };
 
 struct eval_hit

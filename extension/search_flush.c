@@ -18,18 +18,6 @@ PG_FUNCTION_INFO_V1(sh_search_flush);
 #define BYTES_MAX (64 * 1024 * 1024)
 #define FETCH 500
 
-struct waiting
-{
-	pg_uuid_t record;
-	uint8 kind;
-	int32 lengths;
-	pg_uuid_t owner;
-	bool has_owner;
-	uint16 day;
-	const char *facets[SEARCH_FACETS]; /* NULL: none */
-	struct sh_search_packed packed;
-};
-
 struct entry
 {
 	int64 term;
@@ -46,53 +34,10 @@ struct spelling
 
 /* --- reading what waits --- */
 
-static void
-read_facets(struct waiting *doc, Datum value)
-{
-	Datum *texts;
-	bool *nulls;
-	int count;
-
-	deconstruct_array(
-		DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
-	for (int i = 0; i < count && SEARCH_FACET_STATUS + i < SEARCH_FACETS; i++)
-		if (!nulls[i])
-			doc->facets[SEARCH_FACET_STATUS + i] = TextDatumGetCString(texts[i]);
-}
-
-static Size
-read_waiting(struct waiting *doc, HeapTuple row, TupleDesc desc)
-{
-	bool isnull;
-	bytea *packed;
-	Datum value;
-
-	memset(doc, 0, sizeof(*doc));
-	doc->record = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
-	doc->kind = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 2, &isnull));
-	doc->lengths = DatumGetInt32(SPI_getbinval(row, desc, 3, &isnull));
-	value = SPI_getbinval(row, desc, 4, &isnull);
-	doc->has_owner = !isnull;
-	if (doc->has_owner)
-	{
-		doc->owner = *DatumGetUUIDP(value);
-		doc->facets[SEARCH_FACET_OWNER] =
-			DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&doc->owner)));
-	}
-	value = SPI_getbinval(row, desc, 5, &isnull);
-	doc->day = isnull ? 0 : (uint16) DatumGetInt16(value);
-	value = SPI_getbinval(row, desc, 6, &isnull);
-	if (!isnull)
-		read_facets(doc, value);
-	packed = DatumGetByteaPCopy(SPI_getbinval(row, desc, 7, &isnull));
-	sh_search_packed_open(&doc->packed, VARDATA(packed), VARSIZE(packed) - VARHDRSZ);
-	return VARSIZE(packed);
-}
-
 static int
 compare_waiting(const void *a, const void *b)
 {
-	const struct waiting *x = a, *y = b;
+	const struct sh_search_waiting *x = a, *y = b;
 	int order = memcmp(&x->record, &y->record, UUID_LEN);
 
 	return order != 0 ? order : (int) x->kind - y->kind;
@@ -100,9 +45,9 @@ compare_waiting(const void *a, const void *b)
 
 /* Those that nobody is changing right now; they stay as they are until this transaction ends. */
 static int
-take_waiting(const pg_uuid_t *org, struct waiting **out)
+take_waiting(const pg_uuid_t *org, struct sh_search_waiting **out)
 {
-	struct waiting *docs = palloc_extended(DOCS_MAX * sizeof(*docs), MCXT_ALLOC_HUGE);
+	struct sh_search_waiting *docs = palloc_extended(DOCS_MAX * sizeof(*docs), MCXT_ALLOC_HUGE);
 	MemoryContext context = CurrentMemoryContext;
 	Portal cursor;
 	Size bytes = 0;
@@ -111,7 +56,7 @@ take_waiting(const pg_uuid_t *org, struct waiting **out)
 	SPI_connect();
 	cursor = SPI_cursor_open_with_args(
 		NULL,
-		"SELECT record_id, kind, lengths, owner_id, day, facets, packed FROM saleshub.search_doc"
+		"SELECT " SEARCH_WAITING_COLUMNS " FROM saleshub.search_doc"
 		" WHERE org_id = $1 AND doc IS NULL LIMIT 20000 FOR UPDATE SKIP LOCKED",
 		1,
 		(Oid[]){ UUIDOID },
@@ -126,7 +71,8 @@ take_waiting(const pg_uuid_t *org, struct waiting **out)
 		SPI_cursor_fetch(cursor, true, FETCH);
 		before = MemoryContextSwitchTo(context);
 		for (uint64 i = 0; i < SPI_processed && count < DOCS_MAX; i++)
-			bytes += read_waiting(&docs[count++], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+			bytes += sh_search_waiting_read(
+				&docs[count++], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 		MemoryContextSwitchTo(before);
 		SPI_freetuptable(SPI_tuptable);
 	} while (SPI_processed > 0 && count < DOCS_MAX && bytes < BYTES_MAX);
@@ -164,7 +110,7 @@ sh_search_places_end(const uint8 *post, const uint8 *places)
 }
 
 static void
-write_terms(struct sh_search_writer *writer, const struct waiting *docs, int count)
+write_terms(struct sh_search_writer *writer, const struct sh_search_waiting *docs, int count)
 {
 	Size total = 0;
 	Size n = 0;
@@ -204,7 +150,7 @@ compare_spellings(const void *a, const void *b)
 }
 
 static void
-write_words(struct sh_search_writer *writer, const struct waiting *docs, int count)
+write_words(struct sh_search_writer *writer, const struct sh_search_waiting *docs, int count)
 {
 	Size size = 1024;
 	Size n = 0;
@@ -235,7 +181,7 @@ write_words(struct sh_search_writer *writer, const struct waiting *docs, int cou
 }
 
 static void
-write_columns(struct sh_search_writer *writer, const struct waiting *docs, int count)
+write_columns(struct sh_search_writer *writer, const struct sh_search_waiting *docs, int count)
 {
 	for (int i = 0; i < count; i++)
 		sh_search_writer_record(writer, docs[i].kind, &docs[i].record);
@@ -257,49 +203,19 @@ write_columns(struct sh_search_writer *writer, const struct waiting *docs, int c
 
 /* --- the documents and the segment --- */
 
-static int64
-begin_segment(const pg_uuid_t *org, const struct waiting *docs, int count, int32 *first)
+static struct sh_search_segment
+begin_segment(const pg_uuid_t *org, const struct sh_search_waiting *docs, int count)
 {
-	static const Oid types[] = { UUIDOID, INT4OID, INT8ARRAYOID };
-	int64 words[SEARCH_FIELDS] = { 0 };
-	Datum lengths[SEARCH_FIELDS];
-	bool isnull;
-	int64 segment;
+	struct sh_search_segment segment = { .first = -1, .last = count - 2, .docs = count };
 
 	for (int i = 0; i < count; i++)
-		sh_search_add_lengths(words, docs[i].lengths);
-	for (int i = 0; i < SEARCH_FIELDS; i++)
-		lengths[i] = Int64GetDatum(words[i]);
-	SPI_connect();
-	if (SPI_execute_plan(
-			sh_plan(
-				"INSERT INTO saleshub.search_segment (org_id, first_doc, last_doc, docs, words)"
-				" SELECT $1, m.first, m.first + $2 - 1, $2, $3 FROM ("
-				"SELECT coalesce(max(s.last_doc) + 1, 0) AS first FROM saleshub.search_segment s"
-				" WHERE s.org_id = $1) m RETURNING segment_id, first_doc",
-				3,
-				types),
-			(Datum[]){ UUIDPGetDatum(org),
-					   Int32GetDatum(count),
-					   PointerGetDatum(construct_array(lengths,
-													   SEARCH_FIELDS,
-													   INT8OID,
-													   sizeof(int64),
-													   FLOAT8PASSBYVAL,
-													   TYPALIGN_DOUBLE)) },
-			NULL,
-			false,
-			0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not add a segment to the search index");
-	segment =
-		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	*first = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	SPI_finish();
+		sh_search_add_lengths(segment.words, docs[i].lengths);
+	sh_search_segment_add(org, &segment);
 	return segment;
 }
 
 static void
-number_docs(const pg_uuid_t *org, const struct waiting *docs, int count, int32 first)
+number_docs(const pg_uuid_t *org, const struct sh_search_waiting *docs, int count, int32 first)
 {
 	static const Oid types[] = { UUIDOID, UUIDARRAYOID, INT2ARRAYOID, INT4OID };
 	Datum *records = palloc(count * sizeof(Datum));
@@ -342,22 +258,21 @@ sh_search_flush(PG_FUNCTION_ARGS)
 		CurrentMemoryContext, "saleshub search flush", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(context);
 	struct sh_identity identity;
-	struct waiting *docs;
+	struct sh_search_waiting *docs;
 	int count;
 
 	sh_owner_enter(&identity);
 	count = take_waiting(org, &docs);
 	if (count > 0)
 	{
-		int32 first;
-		struct sh_search_writer *writer =
-			sh_search_writer_open(org, begin_segment(org, docs, count, &first));
+		struct sh_search_segment segment = begin_segment(org, docs, count);
+		struct sh_search_writer *writer = sh_search_writer_open(org, segment.id);
 
 		write_terms(writer, docs, count);
 		write_words(writer, docs, count);
 		write_columns(writer, docs, count);
 		sh_search_writer_close(writer);
-		number_docs(org, docs, count, first);
+		number_docs(org, docs, count, segment.first);
 	}
 	sh_owner_leave(&identity);
 	MemoryContextSwitchTo(before);

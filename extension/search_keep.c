@@ -406,16 +406,15 @@ is_changed(struct keeper *k, TupleTableSlot *before, TupleTableSlot *after)
 	return false;
 }
 
+/* Whether the document that a row had goes, and whether one comes; both when it changed. */
 static void
-keep_row(struct keeper *k, TupleTableSlot *before, TupleTableSlot *after)
+what_becomes(struct keeper *k, TupleTableSlot *before, TupleTableSlot *after, bool *goes,
+			 bool *comes)
 {
-	bool was = before && is_live(k, before);
-	bool is = after && is_live(k, after);
-
-	if (was && is && !is_changed(k, before, after))
-		return;
-	if (was)
-		note_gone(k, before);
+	*goes = before && is_live(k, before);
+	*comes = after && is_live(k, after);
+	if (*goes && *comes && !is_changed(k, before, after))
+		*goes = *comes = false;
 }
 
 static TupleTableSlot *
@@ -424,6 +423,7 @@ next_row(Tuplestorestate *rows, TupleTableSlot *slot)
 	return rows && tuplestore_gettupleslot(rows, true, false, slot) ? slot : NULL;
 }
 
+/* First what goes: of a document that changed, the old must be out before the new is written. */
 static void
 walk(struct keeper *k, TriggerData *td, bool adding)
 {
@@ -438,13 +438,14 @@ walk(struct keeper *k, TriggerData *td, bool adding)
 	{
 		TupleTableSlot *before = next_row(td->tg_oldtable, old_slot);
 		TupleTableSlot *after = next_row(td->tg_newtable, new_slot);
-		bool is = after && is_live(k, after);
+		bool goes, comes;
 
 		if (!before && !after)
 			break;
-		if (!adding)
-			keep_row(k, before, after);
-		else if (is && !(before && is_live(k, before) && !is_changed(k, before, after)))
+		what_becomes(k, before, after, &goes, &comes);
+		if (goes && !adding)
+			note_gone(k, before);
+		if (comes && adding)
 			add_document(k, after);
 	}
 	ExecDropSingleTupleTableSlot(old_slot);

@@ -6,10 +6,6 @@
 #include "saleshub.h"
 #include "search.h"
 
-#define BOUND_SIZE 16
-#define HEAD_SIZE 4
-#define PLACES_PART (-(1 << 30))
-
 /* Columns */
 enum
 {
@@ -46,9 +42,9 @@ sh_search_list_take(struct sh_search_list *list, struct sh_search_index *index,
 	list->count = list->at = 0;
 	list->places_inlined = bytes_of(row, TERM_PLACES);
 	list->blocks = sh_search_get32((uint8 *) VARDATA(head));
-	list->head = (uint8 *) VARDATA(head) + HEAD_SIZE;
-	list->inlined = VARSIZE(head) - VARHDRSZ > HEAD_SIZE + list->blocks * BOUND_SIZE ?
-						list->head + list->blocks * BOUND_SIZE :
+	list->head = (uint8 *) VARDATA(head) + SEARCH_HEAD_SIZE;
+	list->inlined = VARSIZE(head) - VARHDRSZ > SEARCH_HEAD_SIZE + list->blocks * SEARCH_BOUND_SIZE ?
+						list->head + list->blocks * SEARCH_BOUND_SIZE :
 						NULL;
 }
 
@@ -71,7 +67,7 @@ sh_search_list_close(struct sh_search_list *list)
 {
 	if (list->docs == 0)
 		return;
-	pfree(unconstify(uint8 *, list->head) - HEAD_SIZE - VARHDRSZ);
+	pfree(unconstify(uint8 *, list->head) - SEARCH_HEAD_SIZE - VARHDRSZ);
 	if (list->part)
 		pfree(list->part);
 	if (list->place_part)
@@ -83,7 +79,7 @@ sh_search_list_close(struct sh_search_list *list)
 void
 sh_search_list_bound(const struct sh_search_list *list, uint32 block, struct sh_search_bound *bound)
 {
-	const uint8 *at = list->head + (Size) block * BOUND_SIZE;
+	const uint8 *at = list->head + (Size) block * SEARCH_BOUND_SIZE;
 
 	bound->last = sh_search_get32(at);
 	bound->part = at[4] | at[5] << 8;
@@ -95,7 +91,7 @@ sh_search_list_bound(const struct sh_search_list *list, uint32 block, struct sh_
 uint32
 sh_search_list_last(const struct sh_search_list *list, uint32 block)
 {
-	return sh_search_get32(list->head + (Size) block * BOUND_SIZE);
+	return sh_search_get32(list->head + (Size) block * SEARCH_BOUND_SIZE);
 }
 
 /* Most seeks go a short way: steps that double, then halves. */
@@ -248,7 +244,7 @@ begin_places(struct sh_search_list *list)
 		if (list->place_part)
 			pfree(list->place_part);
 		list->place_part = NULL;
-		list->place_part = read_part(list, PLACES_PART + bound.part);
+		list->place_part = read_part(list, SEARCH_PLACES_PART + bound.part);
 		list->place_number = bound.part;
 	}
 	return places_of_block((uint8 *) VARDATA(list->place_part), (uint32) list->block);

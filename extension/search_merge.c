@@ -311,41 +311,6 @@ choose(const struct sh_search_segment *segments, int count, int *from)
 	return 0;
 }
 
-static int64
-add_segment(const pg_uuid_t *org, const struct sh_search_segment *merged)
-{
-	static const Oid types[] = { UUIDOID, INT4OID, INT4OID, INT4OID, INT8ARRAYOID };
-	Datum lengths[SEARCH_FIELDS];
-	bool isnull;
-	int64 id;
-
-	for (int i = 0; i < SEARCH_FIELDS; i++)
-		lengths[i] = Int64GetDatum(merged->words[i]);
-	SPI_connect();
-	if (SPI_execute_plan(
-			sh_plan("INSERT INTO saleshub.search_segment (org_id, first_doc, last_doc, docs, words)"
-					" VALUES ($1, $2, $3, $4, $5) RETURNING segment_id",
-					5,
-					types),
-			(Datum[]){ UUIDPGetDatum(org),
-					   Int32GetDatum(merged->first),
-					   Int32GetDatum(merged->last),
-					   Int32GetDatum(merged->docs),
-					   PointerGetDatum(construct_array(lengths,
-													   SEARCH_FIELDS,
-													   INT8OID,
-													   sizeof(int64),
-													   FLOAT8PASSBYVAL,
-													   TYPALIGN_DOUBLE)) },
-			NULL,
-			false,
-			0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not add a segment to the search index");
-	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return id;
-}
-
 static void
 drop_merged(const pg_uuid_t *org, const struct sh_search_segment *segments, int count)
 {
@@ -412,7 +377,7 @@ merge(const pg_uuid_t *org, struct sh_search_segment *segments, int count)
 		for (int f = 0; f < SEARCH_FIELDS; f++)
 			merged.words[f] += segments[i].words[f] - segments[i].gone_words[f];
 	}
-	merged.id = add_segment(org, &merged);
+	sh_search_segment_add(org, &merged);
 	writer = sh_search_writer_open(org, merged.id);
 	merge_terms(writer, sources, count, lost);
 	merge_words(writer, sources, count, lost);

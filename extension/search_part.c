@@ -17,39 +17,6 @@
 /* --- documents that wait --- */
 
 static void
-read_waiting(struct eval_waiting *doc, HeapTuple row, TupleDesc desc)
-{
-	bool isnull;
-	Datum value;
-	bytea *packed;
-
-	memset(doc, 0, sizeof(*doc));
-	doc->record = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
-	doc->kind = (uint8) DatumGetInt16(SPI_getbinval(row, desc, 2, &isnull));
-	doc->lengths = DatumGetInt32(SPI_getbinval(row, desc, 3, &isnull));
-	value = SPI_getbinval(row, desc, 4, &isnull);
-	if (!isnull)
-		doc->facets[SEARCH_FACET_OWNER] = DatumGetCString(DirectFunctionCall1(uuid_out, value));
-	value = SPI_getbinval(row, desc, 5, &isnull);
-	doc->day = isnull ? 0 : (uint16) DatumGetInt16(value);
-	value = SPI_getbinval(row, desc, 6, &isnull);
-	if (!isnull)
-	{
-		Datum *texts;
-		bool *nulls;
-		int count;
-
-		deconstruct_array(
-			DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
-		for (int i = 0; i < count && SEARCH_FACET_STATUS + i < SEARCH_FACETS; i++)
-			if (!nulls[i])
-				doc->facets[SEARCH_FACET_STATUS + i] = TextDatumGetCString(texts[i]);
-	}
-	packed = DatumGetByteaPCopy(SPI_getbinval(row, desc, 7, &isnull));
-	sh_search_packed_open(&doc->packed, VARDATA(packed), VARSIZE(packed) - VARHDRSZ);
-}
-
-static void
 open_waiting(struct eval *eval, struct eval_part *part)
 {
 	static const Oid types[] = { UUIDOID };
@@ -74,7 +41,8 @@ open_waiting(struct eval *eval, struct eval_part *part)
 	part->first_key = WAITING_KEYS;
 	part->waiting = palloc_extended(Max(part->docs, 1) * sizeof(*part->waiting), MCXT_ALLOC_HUGE);
 	for (uint32 i = 0; i < part->docs; i++)
-		read_waiting(&part->waiting[i], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		(void) sh_search_waiting_read(
+			&part->waiting[i], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 	MemoryContextSwitchTo(before);
 	SPI_finish();
 	sh_owner_leave(&identity);

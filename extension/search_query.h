@@ -56,7 +56,6 @@ struct query
 	int term_count;
 	struct query_term terms[QUERY_TERMS_MAX];
 	struct query_node *root;
-	int words; /* that were typed bare and count */
 };
 
 /* 22023 when it is too long, too deep or has too many words. */

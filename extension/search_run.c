@@ -57,7 +57,6 @@ read_scoring(struct eval_scoring *s, JsonbContainer *settings)
 	numbers_of(settings, "b", s->b, SEARCH_FIELDS);
 	s->freshness = number_of(settings, "freshness", 0);
 	s->half_life = Max(number_of(settings, "half_life", 90), 1);
-	s->own = number_of(settings, "own", 0);
 	s->today = (int) (GetCurrentTransactionStartTimestamp() / USECS_PER_DAY);
 }
 
@@ -133,15 +132,15 @@ term_key(const struct query_term *term)
 }
 
 /* Those of an earlier page, so that scores are the same. */
-static bool
-given_statistics(struct eval *eval, JsonbContainer *options, int64 *words)
+static void
+use_given_statistics(struct eval *eval, JsonbContainer *options, int64 *words)
 {
 	JsonbContainer *given = sh_json_container(options, "statistics");
 	JsonbContainer *terms = sh_json_container(given, "terms");
 	double numbers[SEARCH_FIELDS] = { 0 };
 
 	if (!given)
-		return false;
+		return;
 	eval->scoring.docs = (int64) number_of(given, "docs", 0);
 	eval->scoring.today = (int) number_of(given, "today", eval->scoring.today);
 	numbers_of(given, "words", numbers, SEARCH_FIELDS);
@@ -153,7 +152,6 @@ given_statistics(struct eval *eval, JsonbContainer *options, int64 *words)
 
 		term->docs = (int64) number_of(terms, term_key(term), term->docs);
 	}
-	return true;
 }
 
 /* Of a member that does not see all, only what it sees counts. */
@@ -199,12 +197,22 @@ take_statistics(struct eval *eval, JsonbContainer *options)
 	if (eval->restricted)
 		for (int i = 0; i < SEARCH_FIELDS; i++)
 			words[i] = eval->scoring.docs * SEARCH_USUAL_LENGTH;
-	given_statistics(eval, options, words);
+	use_given_statistics(eval, options, words);
 	memcpy(eval->words, words, sizeof words);
 	sh_search_score_prepare(eval, words);
 }
 
 /* --- finding --- */
+
+static uint64 *
+find_in(struct eval *eval, struct eval_part *part)
+{
+	uint64 *found = sh_match_bits(eval, part, eval->query->root);
+
+	if (part->allowed)
+		sh_bits_and(found, part->allowed, part->docs);
+	return found;
+}
 
 static uint64 **
 find_all(struct eval *eval)
@@ -212,13 +220,7 @@ find_all(struct eval *eval)
 	uint64 **found = palloc(eval->part_count * sizeof(*found));
 
 	for (int i = 0; i < eval->part_count; i++)
-	{
-		struct eval_part *part = &eval->parts[i];
-
-		found[i] = sh_match_bits(eval, part, eval->query->root);
-		if (part->allowed)
-			sh_bits_and(found[i], part->allowed, part->docs);
-	}
+		found[i] = find_in(eval, &eval->parts[i]);
 	return found;
 }
 
@@ -241,15 +243,11 @@ rank_all_parts(struct eval *eval, uint64 *const *found)
 	for (int i = 0; i < eval->part_count; i++)
 	{
 		struct eval_part *part = &eval->parts[i];
-		uint64 *mine = found ? found[i] : NULL;
 
-		if (!mine && (!simple || part->waiting))
-		{
-			mine = sh_match_bits(eval, part, eval->query->root);
-			if (part->allowed)
-				sh_bits_and(mine, part->allowed, part->docs);
-		}
-		sh_rank_part(eval, part, simple && part->segment ? NULL : mine);
+		if (simple && part->segment)
+			sh_rank_part(eval, part, NULL);
+		else
+			sh_rank_part(eval, part, found ? found[i] : find_in(eval, part));
 	}
 	sh_rank_sort(eval);
 }
@@ -422,38 +420,33 @@ answer(struct eval *eval, uint64 *const *found, JsonbContainer *options)
 
 /* --- the function --- */
 
-static bool
-has_words(const struct query_node *node)
+/* The query as it stands; what it finds where that is counted, else NULL. */
+static uint64 **
+find_once(struct eval *eval, JsonbContainer *options)
 {
-	bool any = node->plain;
+	bool counted = sh_json_truth(options, "total", false) || sh_json_container(options, "facets");
+	uint64 **found;
 
-	for (int i = 0; i < node->count; i++)
-		any |= has_words(node->parts[i]);
-	return any;
+	take_statistics(eval, options);
+	found = counted ? find_all(eval) : NULL;
+	rank_all_parts(eval, found);
+	return found;
 }
 
 /* Find, and when nothing is found, what was probably meant. */
 static uint64 **
 find(struct eval *eval, JsonbContainer *options)
 {
-	bool counted = sh_json_truth(options, "total", false) || sh_json_container(options, "facets");
+	struct query_node *root = eval->query->root;
 	bool typos = sh_json_truth(options, "typos", true);
-	uint64 **found = NULL;
+	uint64 **found;
 
-	sh_expand_prefixes(eval, eval->query->root);
+	sh_expand_prefixes(eval, root);
 	if (typos)
-		(void) sh_expand_typos(eval, eval->query->root, false);
-	take_statistics(eval, options);
-	if (counted)
-		found = find_all(eval);
-	rank_all_parts(eval, found);
-	if (!typos || eval->hit_count > 0 || eval->has_after || !has_words(eval->query->root) ||
-		!sh_expand_typos(eval, eval->query->root, true))
-		return found;
-	take_statistics(eval, options);
-	if (counted)
-		found = find_all(eval);
-	rank_all_parts(eval, found);
+		(void) sh_expand_typos(eval, root, false);
+	found = find_once(eval, options);
+	if (typos && eval->hit_count == 0 && !eval->has_after && sh_expand_typos(eval, root, true))
+		found = find_once(eval, options);
 	return found;
 }
 

@@ -206,22 +206,22 @@ apply_scope(struct eval *eval, struct eval_part *part, const struct kind_scope *
 			records =
 				sh_search_records(eval->index, part->segment, (int) (doc / SEARCH_RECORDS_PART));
 		}
-		if (kind < 1 || kind > SEARCH_KINDS)
-			continue;
-		if (part->segment)
-			memcpy(&record,
-				   VARDATA(records) + (doc % SEARCH_RECORDS_PART) * SEARCH_RECORD_SIZE + 1,
-				   UUID_LEN);
-		else
-			record = part->waiting[doc].record;
-		is_owned = part->segment ?
-					   owned[kind][owners[doc]] :
-					   is_owner(&scopes[kind], part->waiting[doc].facets[SEARCH_FACET_OWNER]);
-		part->fields[doc] = fields_of(&scopes[kind], is_owned, seen, &record);
-	}
-	for (uint32 doc = 0; doc < part->docs; doc++)
+		if (kind >= 1 && kind <= SEARCH_KINDS)
+		{
+			if (part->segment)
+				memcpy(&record,
+					   VARDATA(records) + (doc % SEARCH_RECORDS_PART) * SEARCH_RECORD_SIZE + 1,
+					   UUID_LEN);
+			else
+				record = part->waiting[doc].record;
+			is_owned = part->segment ?
+						   owned[kind][owners[doc]] :
+						   is_owner(&scopes[kind], part->waiting[doc].facets[SEARCH_FACET_OWNER]);
+			part->fields[doc] = fields_of(&scopes[kind], is_owned, seen, &record);
+		}
 		if (part->fields[doc] == 0)
 			bits_clear(seen_of(part), doc);
+	}
 	part->only_gone = false;
 }
 

@@ -83,22 +83,17 @@ sh_search_score_bound(const struct eval *eval, const struct query_term *term,
 double
 sh_search_score_beside_most(const struct eval *eval)
 {
-	return eval->scoring.freshness + eval->scoring.own;
+	return eval->scoring.freshness;
 }
 
 double
 sh_search_score_beside(struct eval *eval, struct eval_part *part, uint32 doc)
 {
 	const struct eval_scoring *s = &eval->scoring;
-	double score = 0;
 
-	if (s->freshness > 0)
-	{
-		if (!part->days)
-			part->days = unconstify(uint16 *, sh_part_column(eval, part, SEARCH_FACET_DAY));
-		score += s->freshness * exp2(-Max(s->today - part->days[doc], 0) / s->half_life);
-	}
-	if (s->own > 0 && part->own_number > 0 && part->owners[doc] == part->own_number)
-		score += s->own;
-	return score;
+	if (s->freshness <= 0)
+		return 0;
+	if (!part->days)
+		part->days = sh_part_column(eval, part, SEARCH_FACET_DAY);
+	return s->freshness * exp2(-Max(s->today - part->days[doc], 0) / s->half_life);
 }

@@ -105,3 +105,44 @@ sh_search_segments(const pg_uuid_t *org, struct sh_search_segment **out)
 	*out = segments;
 	return count;
 }
+
+void
+sh_search_segment_add(const pg_uuid_t *org, struct sh_search_segment *segment)
+{
+	static const Oid types[] = { UUIDOID, INT4OID, INT4OID, INT4OID, INT8ARRAYOID };
+	Datum words[SEARCH_FIELDS];
+	Datum values[lengthof(types)];
+	char nulls[lengthof(types)] = { ' ', segment->first < 0 ? 'n' : ' ', ' ', ' ', ' ' };
+	HeapTuple row;
+	TupleDesc desc;
+	bool isnull;
+
+	for (int i = 0; i < SEARCH_FIELDS; i++)
+		words[i] = Int64GetDatum(segment->words[i]);
+	values[0] = UUIDPGetDatum(org);
+	values[1] = Int32GetDatum(segment->first);
+	values[2] = Int32GetDatum(segment->last - segment->first);
+	values[3] = Int32GetDatum(segment->docs);
+	values[4] = PointerGetDatum(construct_array(
+		words, SEARCH_FIELDS, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	if (SPI_execute_plan(
+			sh_plan(
+				"INSERT INTO saleshub.search_segment (org_id, first_doc, last_doc, docs, words)"
+				" SELECT $1, f.doc, f.doc + $3, $4, $5 FROM (SELECT coalesce($2, ("
+				"SELECT max(s.last_doc) + 1 FROM saleshub.search_segment s WHERE s.org_id = $1), 0)"
+				" AS doc) f RETURNING segment_id, first_doc, last_doc",
+				lengthof(types),
+				types),
+			values,
+			nulls,
+			false,
+			0) != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not add a segment to the search index");
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	segment->id = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+	segment->first = DatumGetInt32(SPI_getbinval(row, desc, 2, &isnull));
+	segment->last = DatumGetInt32(SPI_getbinval(row, desc, 3, &isnull));
+	SPI_finish();
+}

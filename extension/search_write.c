@@ -13,8 +13,6 @@
 #define PART_BLOCKS (PART_MAX / (2 * SEARCH_BLOCK) + 2)
 /* A term's blocks stand in its own row while that stays within a quarter of a page. */
 #define INLINE_MAX 1600
-#define HEAD_SIZE 4
-#define PLACES_PART (-(1 << 30))
 
 static const char *const term_columns[] = {
 	"org_id", "segment_id", "term", "docs", "head", "places"
@@ -132,7 +130,7 @@ write_part(struct sh_search_writer *w)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a segment of the search index is too large")));
 	write_block_row(w, w->part, bytes_of(&w->body, SEARCH_SPARE));
-	write_block_row(w, PLACES_PART + w->part, places_bytes(w));
+	write_block_row(w, SEARCH_PLACES_PART + w->part, places_bytes(w));
 	resetStringInfo(&w->body);
 	resetStringInfo(&w->places);
 	w->place_count = 0;
