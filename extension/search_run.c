@@ -185,6 +185,7 @@ take_statistics(struct eval *eval, JsonbContainer *options)
 {
 	int64 words[SEARCH_FIELDS] = { 0 };
 
+	eval->scoring.docs = 0;
 	for (int i = 0; i < eval->query->term_count; i++)
 	{
 		eval->query->terms[i].docs = 0;

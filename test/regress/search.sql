@@ -134,8 +134,12 @@ SELECT saleshub.search_org_maintain(:'org') >= 0;
 SELECT saleshub.search_org_maintain(:'org');
 SELECT count(*) AS due FROM saleshub.search_due() d WHERE d = :'org';
 SELECT count(*) FROM saleshub.search_word w WHERE w.org_id = :'org' AND position('chainsmiths'::bytea IN w.body) > 0;
-\echo what no one asks
+\echo what was probably meant is ranked by the same statistics
 SET ROLE saleshub_user;
+SELECT crm.lead_create(jsonb_build_object('first_name', f, 'last_name', l)) IS NOT NULL FROM (VALUES ('Marta', 'Quill'), ('Maria', 'Quirk')) v (f, l);
+SELECT jsonb_array_length(r -> 'hits') AS hits, r -> 'corrections', (r -> 'statistics' -> 'docs') = (saleshub.search_run('maria quirk', '{}') -> 'statistics' -> 'docs') AS same
+  FROM saleshub.search_run('marta quirk', '{}') r;
+\echo what no one asks
 SELECT pg_temp.refused(format('SELECT crm.search(%L)', repeat('a ', 3000)));
 SELECT pg_temp.refused(format('SELECT crm.search(%L)', (SELECT string_agg('w' || n, ' ') FROM generate_series(1, 200) n)));
 SELECT pg_temp.refused(format('SELECT crm.search(%L)', repeat('(', 40) || 'a'));
