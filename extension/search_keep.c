@@ -114,13 +114,27 @@ static const struct source sources[] = {
 	  { NULL, NULL, NULL, NULL, NULL, "type" } },
 };
 
+#define FACET_COLUMNS lengthof(sources[0].facets)
+
+/* The columns of a record that count, in one row. */
+enum
+{
+	ORG,
+	ID,
+	DELETED,
+	OWNER,
+	CHANGED,
+	FACETS,
+	SOURCES = FACETS + FACET_COLUMNS,
+	COLUMNS = SOURCES + SOURCES_MAX
+};
+
 struct keeper
 {
 	const struct source *source;
 	TupleDesc desc;
-	int org, id, deleted, owner, changed;
-	int columns[SOURCES_MAX];
-	int facets[lengthof(sources[0].facets)];
+	AttrNumber at[COLUMNS]; /* 0: there is none */
+	bool coming;			/* there are documents to be written */
 	Oid dictionary;
 	struct sh_rows *rows;
 	int gone_count, gone_size;
@@ -189,7 +203,7 @@ add_value(struct keeper *k, struct sh_search_pack *pack, int n, Datum value)
 {
 	const struct source_column *column = &k->source->columns[n];
 
-	switch (TupleDescAttr(k->desc, k->columns[n] - 1)->atttypid)
+	switch (TupleDescAttr(k->desc, k->at[SOURCES + n] - 1)->atttypid)
 	{
 		case JSONBOID:
 			add_strings(pack, column->field, DatumGetJsonbP(value));
@@ -231,16 +245,16 @@ pack_row(struct keeper *k, TupleTableSlot *row, int32 *lengths)
 {
 	struct sh_search_pack *pack = sh_search_pack_new(k->dictionary);
 
-	for (int i = 0; i < SOURCES_MAX && k->columns[i] > 0; i++)
+	for (int i = 0; i < SOURCES_MAX && k->at[SOURCES + i] > 0; i++)
 	{
 		bool isnull;
-		Datum value = slot_getattr(row, k->columns[i], &isnull);
+		Datum value = slot_getattr(row, k->at[SOURCES + i], &isnull);
 
 		if (isnull)
 			continue;
 		if (i + 1 < SOURCES_MAX && k->source->columns[i + 1].kind == JOINED)
 		{
-			Datum last = slot_getattr(row, k->columns[i + 1], &isnull);
+			Datum last = slot_getattr(row, k->at[SOURCES + i + 1], &isnull);
 
 			if (!isnull)
 			{
@@ -256,18 +270,18 @@ pack_row(struct keeper *k, TupleTableSlot *row, int32 *lengths)
 static Datum
 facets_of(struct keeper *k, TupleTableSlot *row)
 {
-	Datum texts[lengthof(k->facets)];
-	bool nulls[lengthof(k->facets)];
-	int dims[1] = { lengthof(k->facets) };
+	Datum texts[FACET_COLUMNS];
+	bool nulls[FACET_COLUMNS];
+	int dims[1] = { FACET_COLUMNS };
 	int lower[1] = { 1 };
 
-	for (int i = 0; i < (int) lengthof(k->facets); i++)
+	for (int i = 0; i < (int) FACET_COLUMNS; i++)
 	{
 		nulls[i] = true;
-		if (k->facets[i] == 0)
+		if (k->at[FACETS + i] == 0)
 			continue;
-		texts[i] = slot_getattr(row, k->facets[i], &nulls[i]);
-		if (!nulls[i] && TupleDescAttr(k->desc, k->facets[i] - 1)->atttypid == UUIDOID)
+		texts[i] = slot_getattr(row, k->at[FACETS + i], &nulls[i]);
+		if (!nulls[i] && TupleDescAttr(k->desc, k->at[FACETS + i] - 1)->atttypid == UUIDOID)
 			texts[i] =
 				CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(uuid_out, texts[i])));
 	}
@@ -285,13 +299,14 @@ add_document(struct keeper *k, TupleTableSlot *row)
 	bool isnull;
 
 	values[7] = PointerGetDatum(pack_row(k, row, &lengths));
-	values[0] = slot_getattr(row, k->org, &isnull);
+	values[0] = slot_getattr(row, k->at[ORG], &isnull);
 	values[1] = Int16GetDatum(k->source->kind);
-	values[2] = slot_getattr(row, k->id, &isnull);
+	values[2] = slot_getattr(row, k->at[ID], &isnull);
 	values[3] = Int32GetDatum(lengths);
-	values[4] = slot_getattr(row, k->owner, &nulls[4]);
-	values[5] = Int16GetDatum((int16) Min(
-		DatumGetTimestampTz(slot_getattr(row, k->changed, &isnull)) / USECS_PER_DAY, PG_INT16_MAX));
+	values[4] = slot_getattr(row, k->at[OWNER], &nulls[4]);
+	values[5] = Int16GetDatum(
+		(int16) Min(DatumGetTimestampTz(slot_getattr(row, k->at[CHANGED], &isnull)) / USECS_PER_DAY,
+					PG_INT16_MAX));
 	values[6] = facets_of(k, row);
 	sh_rows_add(k->rows, values, nulls);
 	MemoryContextSwitchTo(before);
@@ -313,8 +328,10 @@ note_gone(struct keeper *k, TupleTableSlot *row)
 		k->gone_ids = k->gone_ids ? repalloc(k->gone_ids, k->gone_size * sizeof(Datum)) :
 									palloc(k->gone_size * sizeof(Datum));
 	}
-	k->gone_orgs[k->gone_count] = datumCopy(slot_getattr(row, k->org, &isnull), false, UUID_LEN);
-	k->gone_ids[k->gone_count++] = datumCopy(slot_getattr(row, k->id, &isnull), false, UUID_LEN);
+	k->gone_orgs[k->gone_count] =
+		datumCopy(slot_getattr(row, k->at[ORG], &isnull), false, UUID_LEN);
+	k->gone_ids[k->gone_count++] =
+		datumCopy(slot_getattr(row, k->at[ID], &isnull), false, UUID_LEN);
 }
 
 /* Those that stand in a segment leave a mark. */
@@ -369,8 +386,8 @@ is_live(struct keeper *k, TupleTableSlot *row)
 {
 	bool isnull = true;
 
-	if (k->deleted > 0)
-		slot_getattr(row, k->deleted, &isnull);
+	if (k->at[DELETED] > 0)
+		slot_getattr(row, k->at[DELETED], &isnull);
 	return isnull;
 }
 
@@ -394,14 +411,8 @@ same(struct keeper *k, int column, TupleTableSlot *before, TupleTableSlot *after
 static bool
 is_changed(struct keeper *k, TupleTableSlot *before, TupleTableSlot *after)
 {
-	if (!same(k, k->org, before, after) || !same(k, k->id, before, after) ||
-		!same(k, k->owner, before, after))
-		return true;
-	for (int i = 0; i < SOURCES_MAX; i++)
-		if (!same(k, k->columns[i], before, after))
-			return true;
-	for (int i = 0; i < (int) lengthof(k->facets); i++)
-		if (!same(k, k->facets[i], before, after))
+	for (int i = 0; i < COLUMNS; i++)
+		if (i != DELETED && i != CHANGED && !same(k, k->at[i], before, after))
 			return true;
 	return false;
 }
@@ -443,6 +454,7 @@ walk(struct keeper *k, TriggerData *td, bool adding)
 		if (!before && !after)
 			break;
 		what_becomes(k, before, after, &goes, &comes);
+		k->coming |= comes;
 		if (goes && !adding)
 			note_gone(k, before);
 		if (comes && adding)
@@ -454,34 +466,42 @@ walk(struct keeper *k, TriggerData *td, bool adding)
 
 /* --- the trigger --- */
 
-static int
-column_of(struct keeper *k, const char *name)
+static const struct source *
+source_of(const char *entity)
 {
-	int n = SPI_fnumber(k->desc, name);
+	for (int i = 0; i < (int) lengthof(sources); i++)
+		if (strcmp(sources[i].entity, entity) == 0)
+			return &sources[i];
+	elog(ERROR, "no documents are made of \"%s\"", entity);
+}
 
-	return n > 0 ? n : 0;
+/* The names of its columns; no column has the name "". */
+static const char *const *
+names_of(const struct source *source)
+{
+	static const char *all[lengthof(sources)][COLUMNS];
+	const char **names = all[source - sources];
+
+	if (names[ORG])
+		return names;
+	for (int i = 0; i < (int) FACET_COLUMNS; i++)
+		names[FACETS + i] = source->facets[i] ? source->facets[i] : "";
+	for (int i = 0; i < SOURCES_MAX; i++)
+		names[SOURCES + i] = source->columns[i].name ? source->columns[i].name : "";
+	names[ID] = MemoryContextStrdup(TopMemoryContext, psprintf("%s_id", source->entity));
+	names[DELETED] = "deleted_at";
+	names[OWNER] = "owner_id";
+	names[CHANGED] = "updated_at";
+	names[ORG] = "org_id";
+	return names;
 }
 
 static void
 prepare(struct keeper *k, TriggerData *td)
 {
-	const char *entity = td->tg_trigger->tgargs[0];
-
 	k->desc = RelationGetDescr(td->tg_relation);
-	for (int i = 0; i < (int) lengthof(sources); i++)
-		if (strcmp(sources[i].entity, entity) == 0)
-			k->source = &sources[i];
-	if (!k->source)
-		elog(ERROR, "no documents are made of \"%s\"", entity);
-	k->org = column_of(k, "org_id");
-	k->id = column_of(k, psprintf("%s_id", entity));
-	k->deleted = column_of(k, "deleted_at");
-	k->owner = column_of(k, "owner_id");
-	k->changed = column_of(k, "updated_at");
-	for (int i = 0; i < SOURCES_MAX && k->source->columns[i].name; i++)
-		k->columns[i] = column_of(k, k->source->columns[i].name);
-	for (int i = 0; i < (int) lengthof(k->facets); i++)
-		k->facets[i] = k->source->facets[i] ? column_of(k, k->source->facets[i]) : 0;
+	k->source = source_of(td->tg_trigger->tgargs[0]);
+	memcpy(k->at, sh_columns(td->tg_relation, names_of(k->source), COLUMNS), sizeof(k->at));
 	k->dictionary = sh_search_dictionary();
 	k->row =
 		AllocSetContextCreate(CurrentMemoryContext, "saleshub document", ALLOCSET_DEFAULT_SIZES);
@@ -504,7 +524,8 @@ sh_search_keep(PG_FUNCTION_ARGS)
 		walk(&keeper, td, false);
 		take_out(&keeper);
 	}
-	if (td->tg_newtable)
+	/* Most updates change nothing that is searched. */
+	if (td->tg_newtable && (keeper.coming || !td->tg_oldtable))
 	{
 		keeper.rows =
 			sh_rows_open("saleshub", "search_doc", doc_columns, lengthof(doc_columns), false);
