@@ -206,7 +206,7 @@ BEGIN
         'GET /v1/reports/forecast',
         'crm.report_forecast_get(text, text, text, text, text, text, integer, text, text)',
         'What a period will bring', 'analytics', timeout_ms => 30000,
-        args => saleshub.report_route_args(saleshub.forecast_groups()));
+        args => saleshub.report_route_args(saleshub.report_sales_groups()));
     PERFORM saleshub.route(
         'GET /v1/reports/forecast-accuracy',
         'crm.report_forecast_accuracy_get(date, date, text, text, text)',

@@ -68,9 +68,9 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH grid AS MATERIALIZED (
-        SELECT * FROM saleshub.report_grid(low, high, args.zone, bucket, fiscal, week_start)
+        SELECT * FROM saleshub.report_periods(low, high, args.zone, bucket, fiscal, week_start)
     ), flat AS MATERIALIZED (
-        SELECT array_agg(g.starts ORDER BY g.period_no) AS starts FROM grid g
+        SELECT array_agg(coalesce(g.starts, '-infinity') ORDER BY g.period_no) AS starts FROM grid g
     ), deal AS MATERIALIZED (
         SELECT width_bucket(d.opened_at, (SELECT f.starts FROM flat f)) AS period_no,
                CASE WHEN mapped THEN m.key ELSE r.raw END AS key,
@@ -98,8 +98,8 @@ BEGIN
         UNION ALL
         SELECT NULL, NULL WHERE group_by IS NULL AND NOT EXISTS (SELECT FROM summed s)
     )
-    SELECT g.period_no, g.period, nullif(g.starts, '-infinity'), nullif(g.ends, 'infinity'), k.key,
-           k.label, coalesce(s.n, 0), coalesce(s.won, 0), coalesce(s.lost, 0),
+    SELECT g.period_no, g.label, g.starts, g.ends, k.key, k.label, coalesce(s.n, 0),
+           coalesce(s.won, 0), coalesce(s.lost, 0),
            coalesce(s.n - s.won - s.lost, 0), saleshub.dashboard_ratio(s.won, s.n, 6),
            saleshub.dashboard_ratio(s.n - s.won - s.lost, s.n, 6),
            coalesce(w.won, array_fill(0::bigint, ARRAY[cardinality(days)]))

@@ -128,11 +128,6 @@ $$;
 COMMENT ON FUNCTION crm.report_forecast(timestamptz, timestamptz, text, text, text, text, int, text, timestamptz) IS
     'What [from_, to_) will bring, by bucket and group: won deals by when they closed, open ones by close_date. Cumulative: closed; commit = closed + commit; best_case = commit + best case; open = all but omitted. weighted = Σ amount × probability; between low and high the outcome lies in eight of ten cases. adjusted_*: with what managers say of a member for exactly this period';
 
-CREATE FUNCTION saleshub.forecast_groups() RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '{owner,team,manager,region,company,parent_company,industry,country,product,source,stage,pipeline,currency}'::text[];
-COMMENT ON FUNCTION saleshub.forecast_groups() IS 'What a forecast can be grouped by.';
-
 CREATE FUNCTION saleshub.forecast_measures() RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN '[{"name": "deals", "type": "integer"}, {"name": "closed", "type": "money"},
@@ -173,7 +168,7 @@ DECLARE
     args constant record := saleshub.report_args(jsonb_build_object(
         'from', from_, 'to', to_, 'tz', tz, 'bucket', bucket, 'group_by', group_by,
         'fiscal', fiscal, 'week_start', week_start, 'currency', currency, 'as_of', as_of),
-        saleshub.forecast_groups());
+        saleshub.report_sales_groups());
     low constant timestamptz := saleshub.report_bound(args.from_at, 'from', args.bucket);
     high constant timestamptz := saleshub.report_bound(args.to_at, 'to', args.bucket);
 BEGIN

@@ -29,7 +29,7 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH grid AS MATERIALIZED (
-        SELECT * FROM saleshub.report_grid(from_, to_, args.zone, bucket, fiscal, week_start)
+        SELECT * FROM saleshub.report_periods(from_, to_, args.zone, bucket, fiscal, week_start)
     ), flat AS MATERIALIZED (
         SELECT array_agg(g.starts ORDER BY g.period_no) AS starts FROM grid g
     ), open AS (
@@ -56,8 +56,7 @@ BEGIN
         UNION ALL
         SELECT NULL, NULL WHERE group_by IS NULL AND NOT EXISTS (SELECT FROM summed s)
     )
-    SELECT g.period_no, g.period, nullif(g.starts, '-infinity'), nullif(g.ends, 'infinity'), k.key,
-           k.label, coalesce(s.deals, 0),
+    SELECT g.period_no, g.label, g.starts, g.ends, k.key, k.label, coalesce(s.deals, 0),
            CASE WHEN shown THEN saleshub.money_round(coalesce(s.amount, 0), args.money) END,
            CASE WHEN likely THEN saleshub.money_round(coalesce(s.weighted, 0), args.money) END,
            CASE WHEN shown THEN round(s.amount / nullif(s.deals, 0), 4) END,

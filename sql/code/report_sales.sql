@@ -1,24 +1,5 @@
 -- What was won and lost, by the instant of closing.
 
-CREATE FUNCTION saleshub.report_grid(
-    from_ timestamptz, to_ timestamptz, tz text, bucket text, fiscal text, week_start int,
-    OUT period_no int, OUT period text, OUT starts timestamptz, OUT ends timestamptz)
-    RETURNS SETOF record
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, crm, pg_temp
-    ROWS 40
-AS $$
-BEGIN
-    IF bucket IS NULL THEN
-        RETURN QUERY SELECT 1, NULL::text, coalesce(from_, '-infinity'), coalesce(to_, 'infinity');
-    ELSE
-        RETURN QUERY SELECT * FROM crm.periods(from_, to_, tz, bucket, fiscal, week_start);
-    END IF;
-END;
-$$;
-COMMENT ON FUNCTION saleshub.report_grid(timestamptz, timestamptz, text, text, text, int) IS
-    'The periods of a report; one without buckets has one, whose open ends are infinite.';
-
 CREATE FUNCTION saleshub.report_at(numbers numeric[], fraction numeric) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN numbers[1 + floor(fraction * (cardinality(numbers) - 1))::int]
@@ -113,9 +94,9 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH grid AS MATERIALIZED (
-        SELECT * FROM saleshub.report_grid(low, high, args.zone, bucket, fiscal, week_start)
+        SELECT * FROM saleshub.report_periods(low, high, args.zone, bucket, fiscal, week_start)
     ), flat AS MATERIALIZED (
-        SELECT array_agg(g.starts ORDER BY g.period_no) AS starts FROM grid g
+        SELECT array_agg(coalesce(g.starts, '-infinity') ORDER BY g.period_no) AS starts FROM grid g
     ), closed AS (
         SELECT width_bucket(d.closed_at, (SELECT f.starts FROM flat f)) AS period_no,
                CASE WHEN mapped THEN m.key ELSE r.raw END AS key,
@@ -142,8 +123,8 @@ BEGIN
         UNION ALL
         SELECT NULL, NULL WHERE group_by IS NULL AND NOT EXISTS (SELECT FROM summed s)
     )
-    SELECT g.period_no, g.period, nullif(g.starts, '-infinity'), nullif(g.ends, 'infinity'),
-           k.key, k.label, coalesce(s.won, 0), coalesce(s.lost, 0),
+    SELECT g.period_no, g.label, g.starts, g.ends, k.key, k.label, coalesce(s.won, 0),
+           coalesce(s.lost, 0),
            saleshub.dashboard_ratio(s.won, s.won + s.lost, 6),
            CASE WHEN shown THEN saleshub.dashboard_ratio(
                coalesce(s.revenue, 0), coalesce(s.revenue, 0) + coalesce(s.lost_amount, 0), 6) END,
