@@ -26,13 +26,10 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT r.deal_id, r.status, r.opened_at, r.closed_at, r.owner_id, r.company_id, r.pipeline_id,
-           r.stage_id, r.product, r.source, r.currency
-    FROM crm.deal c
-    LEFT JOIN saleshub.records_before('deal', as_of, NULL) b ON b.id = c.deal_id,
-    LATERAL jsonb_populate_record(c, coalesce(b.doc, '{}')) r
-    WHERE c.org_id = saleshub.org_id() AND b.existed IS DISTINCT FROM false
-        AND r.deleted_at IS NULL AND r.opened_at >= low AND r.opened_at < high;
+    SELECT d.deal_id, d.status, d.opened_at, d.closed_at, d.owner_id, d.company_id, d.pipeline_id,
+           d.stage_id, d.product, d.source, d.currency
+    FROM saleshub.deals_at(as_of) d
+    WHERE d.opened_at >= low AND d.opened_at < high;
 END;
 $$;
 COMMENT ON FUNCTION saleshub.deals_known(timestamptz, timestamptz, timestamptz) IS

@@ -37,15 +37,9 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH was AS MATERIALIZED (
-        SELECT r.deal_id, r.status, r.amount, r.amount_base, r.currency, r.opened_at, r.closed_at,
-               r.owner_id, r.company_id, r.pipeline_id, r.stage_id, r.product, r.source,
-               saleshub.org_day(c.org_id, r.closed_at) AS day
-        FROM crm.deal c
-        LEFT JOIN saleshub.records_before('deal', as_of, NULL) b ON b.id = c.deal_id,
-        LATERAL jsonb_populate_record(c, coalesce(b.doc, '{}')) r
-        WHERE c.org_id = saleshub.org_id() AND b.existed IS DISTINCT FROM false
-            AND r.status IN ('won', 'lost') AND r.deleted_at IS NULL
-            AND r.closed_at >= low AND r.closed_at < high
+        SELECT d.*, saleshub.org_day(saleshub.org_id(), d.closed_at) AS day
+        FROM saleshub.deals_at(as_of) d
+        WHERE d.status IN ('won', 'lost') AND d.closed_at >= low AND d.closed_at < high
     ), rate AS MATERIALIZED (
         SELECT w.day, saleshub.report_rate(base, money, w.day) AS rate
         FROM (SELECT DISTINCT w.day FROM was w) w
