@@ -151,7 +151,7 @@ BEGIN
     )
     SELECT o.key, o.label, o.days, count(*), sum(o.forecast), sum(o.actual),
            round(avg(1 - abs(o.forecast - o.actual) / nullif(o.actual, 0)), 6),
-           round(sum(o.forecast - o.actual) / nullif(sum(o.actual), 0), 6)
+           saleshub.dashboard_ratio(sum(o.forecast - o.actual), sum(o.actual), 6)
     FROM one o
     GROUP BY o.key, o.label, o.days
     ORDER BY o.label, o.key, o.days;

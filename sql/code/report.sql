@@ -119,15 +119,20 @@ COMMENT ON FUNCTION saleshub.report_args(jsonb, text[]) IS
 
 -- Money: sums are of converted amounts, and rounded last
 
+CREATE FUNCTION saleshub.money_unit(currency text) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') THEN 0.001
+                ELSE 0.01 END;
+COMMENT ON FUNCTION saleshub.money_unit(text) IS 'The smallest unit of a currency.';
+
 CREATE FUNCTION saleshub.money_round(amount numeric, currency text) RETURNS numeric
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    places constant int := CASE WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND')
-                                THEN 3 ELSE 2 END;
-    low constant numeric := trunc(amount, places);
-    step constant numeric := round(CASE WHEN amount < 0 THEN -1 ELSE 1 END / 10.0 ^ places, places);
+    unit constant numeric := saleshub.money_unit(currency);
+    low constant numeric := trunc(amount, scale(unit));
+    step constant numeric := CASE WHEN amount < 0 THEN -unit ELSE unit END;
 BEGIN
     RETURN low + CASE WHEN abs(amount - low) * 2 > abs(step)
                         OR abs(amount - low) * 2 = abs(step) AND mod(trunc(low / step), 2) <> 0
@@ -308,13 +313,13 @@ COMMENT ON FUNCTION saleshub.report_columns(text, text, jsonb, text) IS
 CREATE FUNCTION saleshub.report_cell("column" jsonb, value jsonb) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN CASE WHEN value IS NULL OR value = 'null' THEN 'null'
-        WHEN "column" ->> 'type' = 'money'
+        WHEN "column" ->> 'type' = 'money' AND pg_catalog.jsonb_typeof(value) <> 'object'
         THEN saleshub.money_json((value #>> '{}')::numeric, "column" ->> 'currency')
         WHEN "column" ->> 'type' = 'timestamp'
         THEN pg_catalog.to_jsonb(saleshub.utc((value #>> '{}')::timestamptz))
         ELSE value END;
 COMMENT ON FUNCTION saleshub.report_cell(jsonb, jsonb) IS
-    'A value as the API writes it, by the type of its column.';
+    'A value as the API writes it, by the type of its column; money that has a currency of its own is written already.';
 
 CREATE FUNCTION saleshub.report_answer(columns jsonb, rows jsonb, totals jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE

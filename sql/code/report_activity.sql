@@ -87,7 +87,7 @@ BEGIN
         WHERE a.type IN ('call', 'email', 'meeting') AND a.done_at <= w.closed_at
     )
     SELECT w.grouped, w.called, count(*), coalesce(sum(t.n), 0)::bigint,
-           round(coalesce(sum(t.n), 0) / count(*), 4)
+           saleshub.dashboard_ratio(coalesce(sum(t.n), 0), count(*), 4)
     FROM win w
     LEFT JOIN (SELECT deal_id, count(*) AS n FROM touch GROUP BY deal_id) t USING (deal_id)
     GROUP BY w.grouped, w.called

@@ -79,8 +79,9 @@ BEGIN
     SELECT w.quota_id, CASE WHEN w.team_id IS NULL THEN 'member' ELSE 'team' END,
            coalesce(w.member_id, w.team_id)::text, w.name, w.period_from, w.period_to, w.currency,
            w.amount, coalesce(s.deals, 0), coalesce(s.closed, 0),
-           round(coalesce(s.closed, 0) / w.amount, 6), coalesce(s.pipeline, 0),
-           round(coalesce(s.pipeline, 0) / nullif(greatest(w.amount - coalesce(s.closed, 0), 0), 0), 6)
+           saleshub.dashboard_ratio(coalesce(s.closed, 0), w.amount, 6), coalesce(s.pipeline, 0),
+           saleshub.dashboard_ratio(coalesce(s.pipeline, 0),
+                                    greatest(w.amount - coalesce(s.closed, 0), 0), 6)
     FROM want w
     LEFT JOIN sold s ON s.quota_id = w.quota_id
     ORDER BY w.period_from, w.period_to, w.team_id IS NOT NULL, w.name, w.quota_id;
@@ -105,31 +106,27 @@ DECLARE
         {"name": "quota_id", "type": "text"}, {"name": "kind", "type": "text"},
         {"name": "key", "type": "text"}, {"name": "label", "type": "text"},
         {"name": "period_from", "type": "date"}, {"name": "period_to", "type": "date"},
-        {"name": "quota", "type": "amount"}, {"name": "deals", "type": "integer"},
-        {"name": "closed", "type": "amount"}, {"name": "attainment", "type": "number"},
-        {"name": "pipeline", "type": "amount"}, {"name": "coverage", "type": "number"}]';
-    answer jsonb;
+        {"name": "quota", "type": "money"}, {"name": "deals", "type": "integer"},
+        {"name": "closed", "type": "money"}, {"name": "attainment", "type": "number"},
+        {"name": "pipeline", "type": "money"}, {"name": "coverage", "type": "number"}]';
 BEGIN
     IF 'amount' = ANY (args.hidden) THEN
         PERFORM saleshub.raise('42501', 'the amounts of deals are hidden from you',
                                jsonb_build_object('code', 'forbidden'));
     END IF;
-    SELECT saleshub.report_answer(columns,
+    RETURN (SELECT saleshub.report_answer(columns,
         coalesce(jsonb_agg(to_jsonb(r) || jsonb_build_object(
             'quota', saleshub.money_json(r.quota, r.currency),
-            'closed', saleshub.money_json(saleshub.money_round(r.closed, r.currency), r.currency),
-            'pipeline', saleshub.money_json(saleshub.money_round(r.pipeline, r.currency), r.currency))), '[]'),
+            'closed', saleshub.dashboard_money(r.closed, r.currency),
+            'pipeline', saleshub.dashboard_money(r.pipeline, r.currency))), '[]'),
         -- Of members: teams hold the same deals again.
         jsonb_build_object(
-            'quota', saleshub.money_json(saleshub.money_round(coalesce(sum(r.quota * e.rate), 0), args.money), args.money),
-            'closed', saleshub.money_json(saleshub.money_round(coalesce(sum(r.closed * e.rate), 0), args.money), args.money),
+            'quota', saleshub.dashboard_money(coalesce(sum(r.quota * e.rate), 0), args.money),
+            'closed', saleshub.dashboard_money(coalesce(sum(r.closed * e.rate), 0), args.money),
             'attainment', saleshub.dashboard_ratio(sum(r.closed * e.rate), sum(r.quota * e.rate), 6)))
-    INTO answer
     FROM crm.report_attainment(low, high, args.as_of) r,
     LATERAL (SELECT CASE r.kind WHEN 'member' THEN
-                 saleshub.report_rate(r.currency, args.money, r.period_from) END AS rate) e;
-    RETURN jsonb_set(answer, '{columns}', replace((answer -> 'columns')::text,
-                                                  '"type": "amount"', '"type": "money"')::jsonb);
+                 saleshub.report_rate(r.currency, args.money, r.period_from) END AS rate) e);
 END;
 $$;
 COMMENT ON FUNCTION crm.report_attainment_get(text, text, text, text) IS

@@ -95,9 +95,9 @@ BEGIN
         GROUP BY g.grouped, g.called, s.stage_id, s.name, s.position
     )
     SELECT f.grouped, f.called, f.stage_id, f.name, f.position, f.entered, f.advanced, f.won, f.lost,
-           f.entered - f.won - f.lost, round(f.advanced / nullif(f.entered, 0)::numeric, 6),
-           round(f.won / nullif(f.entered, 0)::numeric, 6), f.reached,
-           round(f.reached / nullif(f.began, 0)::numeric, 6)
+           f.entered - f.won - f.lost, saleshub.dashboard_ratio(f.advanced, f.entered, 6),
+           saleshub.dashboard_ratio(f.won, f.entered, 6), f.reached,
+           saleshub.dashboard_ratio(f.reached, f.began, 6)
     FROM figure f
     ORDER BY f.called, f.grouped, f.position, f.stage_id;
 END;

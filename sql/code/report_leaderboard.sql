@@ -60,7 +60,7 @@ BEGIN
                coalesce(f.won_amount, 0) AS won_amount, coalesce(f.activities, 0) AS activities,
                coalesce(f.meetings, 0) AS meetings,
                coalesce(f.leads_converted, 0) AS leads_converted,
-               round(f.won / nullif(f.won + f.lost, 0)::numeric, 6) AS win_rate
+               saleshub.dashboard_ratio(f.won, f.won + f.lost, 6) AS win_rate
         FROM crm.member m
         LEFT JOIN saleshub.leader_figures(
             from_, to_, coalesce(currency, saleshub.org_currency(saleshub.org_id())), as_of) f

@@ -59,7 +59,7 @@ BEGIN
     SELECT g.period_no, g.label, g.starts, g.ends, k.key, k.label, coalesce(s.deals, 0),
            CASE WHEN shown THEN saleshub.money_round(coalesce(s.amount, 0), args.money) END,
            CASE WHEN likely THEN saleshub.money_round(coalesce(s.weighted, 0), args.money) END,
-           CASE WHEN shown THEN round(s.amount / nullif(s.deals, 0), 4) END,
+           CASE WHEN shown THEN saleshub.dashboard_ratio(s.amount, s.deals, 4) END,
            saleshub.dashboard_ratio(s.seconds, s.deals * 86400, 4)
     FROM grid g
     CROSS JOIN grouped k

@@ -40,8 +40,8 @@ BEGIN
            count(*) FILTER (WHERE NOT (t.answered OR t.breached OR t.stopped)),
            round((percentile_cont(0.5) WITHIN GROUP (ORDER BY t.seconds::float8))::numeric, 3),
            round((percentile_cont(0.9) WITHIN GROUP (ORDER BY t.seconds::float8))::numeric, 3),
-           round(count(*) FILTER (WHERE t.met)
-                 / nullif(count(*) FILTER (WHERE t.met OR t.breached), 0)::numeric, 6)
+           saleshub.dashboard_ratio(count(*) FILTER (WHERE t.met),
+                                    count(*) FILTER (WHERE t.met OR t.breached), 6)
     FROM (
         SELECT t.*, CASE group_by WHEN 'source' THEN t.source WHEN 'policy' THEN t.policy
                     ELSE m.key END AS key,

@@ -124,7 +124,7 @@ BEGIN
                coalesce(s.revenue, 0), coalesce(s.revenue, 0) + coalesce(s.lost_amount, 0), 6) END,
            CASE WHEN shown THEN saleshub.money_round(coalesce(s.revenue, 0), args.money) END,
            CASE WHEN shown THEN saleshub.money_round(coalesce(s.lost_amount, 0), args.money) END,
-           CASE WHEN shown THEN round(s.revenue / nullif(s.won, 0), 4) END,
+           CASE WHEN shown THEN saleshub.dashboard_ratio(s.revenue, s.won, 4) END,
            CASE WHEN shown THEN round(saleshub.report_at(s.values, 0.5), 4) END,
            saleshub.dashboard_ratio(s.seconds, s.won * 86400, 4),
            round(saleshub.report_at(s.cycles, 0.5) / 86400, 4),
@@ -237,7 +237,7 @@ BEGIN
         WHERE group_by IS NULL AND NOT EXISTS (SELECT FROM now_open o)
     )
     SELECT o.key, o.label, o.n, saleshub.dashboard_ratio(c.won, c.n, 6),
-           CASE WHEN NOT 'amount' = ANY (args.hidden) THEN round(c.revenue / nullif(c.won, 0), 4) END,
+           CASE WHEN NOT 'amount' = ANY (args.hidden) THEN saleshub.dashboard_ratio(c.revenue, c.won, 4) END,
            saleshub.dashboard_ratio(c.seconds, c.won * 86400, 4),
            CASE WHEN NOT 'amount' = ANY (args.hidden) THEN saleshub.dashboard_ratio(
                o.n * saleshub.dashboard_ratio(c.won, c.n, 6) * c.revenue * 86400, c.seconds, 6) END

@@ -99,7 +99,7 @@ CREATE FUNCTION saleshub.win_credits(
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    unit constant numeric := CASE WHEN scale(saleshub.money_round(0.0001, money)) = 3 THEN 0.001 ELSE 0.01 END;
+    unit constant numeric := saleshub.money_unit(money);
 BEGIN
     RETURN QUERY
     WITH placed AS (
@@ -210,10 +210,10 @@ BEGIN
         WHERE whole
     )
     SELECT f.source, f.campaign, sum(f.leads)::bigint, sum(f.converted)::bigint,
-           round(sum(f.converted) / nullif(sum(f.leads), 0), 6),
+           saleshub.dashboard_ratio(sum(f.converted), sum(f.leads), 6),
            count(DISTINCT f.deal_id) FILTER (WHERE f.credit > 0), sum(f.credit),
            CASE WHEN whole THEN sum(f.cost) END,
-           CASE WHEN whole THEN round((sum(f.credit) - sum(f.cost)) / nullif(sum(f.cost), 0), 6) END
+           CASE WHEN whole THEN saleshub.dashboard_ratio(sum(f.credit) - sum(f.cost), sum(f.cost), 6) END
     FROM fact f
     GROUP BY f.source, f.campaign
     ORDER BY f.source, f.campaign;
