@@ -137,26 +137,29 @@ DECLARE
         '{owner,team,manager,region}');
     low constant timestamptz := saleshub.report_bound(args.from_at, 'from', args.bucket);
     high constant timestamptz := saleshub.report_bound(args.to_at, 'to', args.bucket);
+    rows jsonb;
     win record;
     answer jsonb;
 BEGIN
     IF args.as_of IS NOT NULL THEN
         PERFORM saleshub.as_of_check('activity', args.as_of, NULL);
     END IF;
+    SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') INTO rows
+    FROM crm.report_activity(low, high, args.zone, args.bucket, args.group_by, args.fiscal,
+                             args.week_start, args.as_of) r;
     answer := saleshub.report_answer(
         saleshub.report_columns(args.bucket, args.group_by, '[
             {"name": "type", "type": "text"}, {"name": "outcome", "type": "text"},
             {"name": "done", "type": "integer"}, {"name": "due", "type": "integer"},
             {"name": "overdue", "type": "integer"}, {"name": "booked", "type": "integer"},
             {"name": "held", "type": "integer"}]', args.money),
-        (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]')
-         FROM crm.report_activity(low, high, args.zone, args.bucket, args.group_by, args.fiscal,
-                                  args.week_start, args.as_of) r),
+        rows,
         (SELECT jsonb_build_object('done', coalesce(sum(f.done), 0), 'due', coalesce(sum(f.due), 0),
                                    'overdue', coalesce(sum(f.overdue), 0),
                                    'booked', coalesce(sum(f.booked), 0),
                                    'held', coalesce(sum(f.held), 0))
-         FROM saleshub.activity_facts(low, high, args.as_of) f));
+         FROM jsonb_to_recordset(rows) AS f (done bigint, due bigint, overdue bigint, booked bigint,
+                                             held bigint)));
     SELECT coalesce(max(w.wins), 0) AS wins, coalesce(max(w.touches), 0) AS touches INTO win
     FROM crm.report_win_touches(low, high, NULL, args.as_of) w;
     RETURN jsonb_set(answer, '{totals}', (answer -> 'totals') - '{type,outcome}'::text[]

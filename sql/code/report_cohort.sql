@@ -144,18 +144,20 @@ DECLARE
     measures jsonb := '[{"name": "created", "type": "integer"}, {"name": "won", "type": "integer"},
         {"name": "lost", "type": "integer"}, {"name": "open", "type": "integer"},
         {"name": "win_rate", "type": "number"}, {"name": "open_share", "type": "number"}]';
+    rows jsonb;
 BEGIN
     measures := measures || (
         SELECT jsonb_agg(jsonb_build_object('name', format('won_%sd', n), 'type', 'integer') ORDER BY i)
         FROM unnest(within) WITH ORDINALITY AS x (n, i));
+    SELECT coalesce(jsonb_agg(saleshub.cohort_row(to_jsonb(r), within)), '[]') INTO rows
+    FROM crm.report_cohort(a.from_at, a.to_at, a.zone, a.bucket, a.group_by, a.fiscal,
+                           a.week_start, a.as_of, within) r;
     RETURN saleshub.report_answer(
-        saleshub.report_columns(a.bucket, a.group_by, measures, a.money),
-        (SELECT coalesce(jsonb_agg(saleshub.cohort_row(to_jsonb(r), within)), '[]')
-         FROM crm.report_cohort(a.from_at, a.to_at, a.zone, a.bucket, a.group_by, a.fiscal,
-                                a.week_start, a.as_of, within) r),
-        (SELECT saleshub.cohort_row(to_jsonb(r), within)
-         FROM crm.report_cohort(a.from_at, a.to_at, a.zone, NULL, NULL, a.fiscal, a.week_start,
-                                a.as_of, within) r));
+        saleshub.report_columns(a.bucket, a.group_by, measures, a.money), rows,
+        CASE WHEN a.bucket IS NULL AND a.group_by IS NULL THEN rows -> 0
+        ELSE (SELECT saleshub.cohort_row(to_jsonb(r), within)
+              FROM crm.report_cohort(a.from_at, a.to_at, a.zone, NULL, NULL, a.fiscal,
+                                     a.week_start, a.as_of, within) r) END);
 END;
 $$;
 COMMENT ON FUNCTION crm.report_cohort_get(text, text, text, text, text, text, int, text, text) IS

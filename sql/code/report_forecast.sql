@@ -171,15 +171,19 @@ DECLARE
         saleshub.report_sales_groups());
     low constant timestamptz := saleshub.report_bound(args.from_at, 'from', args.bucket);
     high constant timestamptz := saleshub.report_bound(args.to_at, 'to', args.bucket);
+    rows jsonb;
 BEGIN
+    SELECT coalesce(jsonb_agg(saleshub.forecast_shown(to_jsonb(r), args.money, args.hidden)), '[]')
+    INTO rows
+    FROM crm.report_forecast(low, high, args.zone, args.bucket, args.group_by, args.fiscal,
+                             args.week_start, args.money, args.as_of) r;
     RETURN saleshub.report_answer(
         saleshub.report_columns(args.bucket, args.group_by, saleshub.forecast_measures(), args.money),
-        (SELECT coalesce(jsonb_agg(saleshub.forecast_shown(to_jsonb(r), args.money, args.hidden)), '[]')
-         FROM crm.report_forecast(low, high, args.zone, args.bucket, args.group_by, args.fiscal,
-                                  args.week_start, args.money, args.as_of) r),
-        (SELECT saleshub.forecast_shown(to_jsonb(t), args.money, args.hidden)
-         FROM crm.report_forecast(low, high, args.zone, NULL, NULL, NULL, NULL, args.money,
-                                  args.as_of) t));
+        rows,
+        CASE WHEN args.bucket IS NULL AND args.group_by IS NULL THEN rows -> 0
+        ELSE (SELECT saleshub.forecast_shown(to_jsonb(t), args.money, args.hidden)
+              FROM crm.report_forecast(low, high, args.zone, NULL, NULL, NULL, NULL, args.money,
+                                       args.as_of) t) END);
 END;
 $$;
 COMMENT ON FUNCTION crm.report_forecast_get(text, text, text, text, text, text, integer, text, text) IS

@@ -124,6 +124,7 @@ DECLARE
         saleshub.funnel_groups());
     low constant timestamptz := saleshub.report_bound(args.from_at, 'from', NULL);
     high constant timestamptz := saleshub.report_bound(args.to_at, 'to', NULL);
+    rows jsonb;
 BEGIN
     IF pipeline_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM crm.pipeline p
@@ -134,6 +135,9 @@ BEGIN
     IF within_days NOT BETWEEN 1 AND 3650 THEN
         PERFORM saleshub.bad_parameter('within_days', 'range', 'must be from 1 to 3650');
     END IF;
+    SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') INTO rows
+    FROM crm.report_funnel(low, high, report_funnel_get.pipeline_id, within_days, args.group_by,
+                           args.as_of) r;
     RETURN saleshub.report_answer(
         saleshub.report_columns(NULL, args.group_by, '[
             {"name": "stage_id", "type": "text"}, {"name": "stage", "type": "text"},
@@ -143,14 +147,13 @@ BEGIN
             {"name": "conversion", "type": "number"}, {"name": "win_rate", "type": "number"},
             {"name": "reached", "type": "integer"}, {"name": "reach_rate", "type": "number"}]',
             args.money),
-        (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]')
-         FROM crm.report_funnel(low, high, report_funnel_get.pipeline_id, within_days,
-                                args.group_by, args.as_of) r),
+        rows,
         -- Of the deals that entered the first stage.
-        (SELECT to_jsonb(t) - '{stage_id,stage,position}'::text[]
-         FROM crm.report_funnel(low, high, report_funnel_get.pipeline_id, within_days, NULL,
-                                args.as_of) t
-         LIMIT 1));
+        CASE WHEN args.group_by IS NULL THEN rows -> 0
+        ELSE (SELECT to_jsonb(t)
+              FROM crm.report_funnel(low, high, report_funnel_get.pipeline_id, within_days, NULL,
+                                     args.as_of) t
+              LIMIT 1) END - '{stage_id,stage,position}'::text[]);
 END;
 $$;
 COMMENT ON FUNCTION crm.report_funnel_get(text, text, text, uuid, integer, text, text) IS

@@ -70,10 +70,13 @@ DECLARE
         '{owner,team,manager,region,source,policy}');
     low constant timestamptz := saleshub.report_bound(args.from_at, 'from', NULL);
     high constant timestamptz := saleshub.report_bound(args.to_at, 'to', NULL);
+    rows jsonb;
 BEGIN
     IF args.group_by = 'source' AND 'source' = ANY (saleshub.hidden_fields('lead')) THEN
         PERFORM saleshub.bad_parameter('group_by', 'hidden', 'is hidden from you');
     END IF;
+    SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') INTO rows
+    FROM crm.report_response(low, high, args.group_by, args.as_of) r;
     RETURN saleshub.report_answer(
         saleshub.report_columns(NULL, args.group_by, '[
             {"name": "assigned", "type": "integer"}, {"name": "answered", "type": "integer"},
@@ -81,9 +84,10 @@ BEGIN
             {"name": "stopped", "type": "integer"}, {"name": "waiting", "type": "integer"},
             {"name": "median_seconds", "type": "number"}, {"name": "p90_seconds", "type": "number"},
             {"name": "in_time_rate", "type": "number"}]', args.money),
-        (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]')
-         FROM crm.report_response(low, high, args.group_by, args.as_of) r),
-        coalesce((SELECT to_jsonb(t) FROM crm.report_response(low, high, NULL, args.as_of) t),
+        rows,
+        coalesce(CASE WHEN args.group_by IS NULL THEN rows -> 0
+                 ELSE (SELECT to_jsonb(t)
+                       FROM crm.report_response(low, high, NULL, args.as_of) t) END,
                  '{"assigned": 0, "answered": 0, "met": 0, "breached": 0, "stopped": 0, "waiting": 0}'));
 END;
 $$;
