@@ -35,25 +35,24 @@ DECLARE
 BEGIN
     FOR bound IN SELECT * FROM (VALUES ('from', from_), ('to', to_)) AS b (name, at) LOOP
         IF NOT isfinite(bound.at) THEN
-            found := found || jsonb_build_object('parameter', bound.name, 'code', 'invalid',
-                'detail', 'must be a finite time; leave it out for an open period');
+            found := found || saleshub.report_fault(bound.name, 'invalid',
+                'must be a finite time; leave it out for an open period');
         ELSIF date_bin(quarter_hour, bound.at, epoch) <> bound.at THEN
-            found := found || jsonb_build_object('parameter', bound.name, 'code', 'not_aligned',
-                'detail', 'must be on a quarter hour: figures are kept by quarter hour, '
-                          'a bound inside one could not be exact');
+            found := found || saleshub.report_fault(bound.name, 'not_aligned',
+                'must be on a quarter hour: figures are kept by quarter hour, '
+                'a bound inside one could not be exact');
         END IF;
     END LOOP;
     IF from_ >= to_ THEN
-        found := found || jsonb_build_object('parameter', 'to', 'code', 'invalid',
-            'detail', 'must be later than from');
+        found := found || saleshub.report_fault('to', 'invalid', 'must be later than from');
     END IF;
     IF tz IS NOT NULL AND saleshub.dashboard_zone(tz) IS NULL THEN
-        found := found || jsonb_build_object('parameter', 'tz', 'code', 'invalid',
-            'detail', 'must be the name of a time zone such as Europe/Berlin');
+        found := found || saleshub.report_fault('tz', 'invalid',
+            'must be the name of a time zone such as Europe/Berlin');
     END IF;
     IF bucket IS NULL OR bucket NOT IN ('day', 'week', 'month', 'quarter') THEN
-        found := found || jsonb_build_object('parameter', 'bucket', 'code', 'invalid',
-            'detail', 'must be one of day, week, month, quarter');
+        found := found || saleshub.report_fault('bucket', 'invalid',
+            'must be one of day, week, month, quarter');
     END IF;
     RETURN found;
 END
@@ -106,10 +105,9 @@ SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
     IF points > most THEN
-        PERFORM saleshub.dashboard_refuse(jsonb_build_array(jsonb_build_object(
-            'parameter', 'bucket', 'code', 'too_many_points',
-            'detail', format('the period has %s buckets, at most 1000 are given; '
-                             'take a longer bucket or a shorter period', points))));
+        PERFORM saleshub.dashboard_refuse(saleshub.report_fault('bucket', 'too_many_points', format(
+            'the period has %s buckets, at most 1000 are given; '
+            'take a longer bucket or a shorter period', points)));
     END IF;
 END
 $$;
@@ -406,26 +404,20 @@ LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
+    given constant jsonb := jsonb_build_object('from', from_, 'to', to_);
     zone text;
-    lower_ timestamptz;
-    upper_ timestamptz;
-    faults jsonb := '[]';
+    lower_ record;
+    upper_ record;
 BEGIN
-    from_ := nullif(from_, '');
-    to_ := nullif(to_, '');
     tz := nullif(tz, '');
     zone := coalesce(saleshub.dashboard_zone(tz),
                      (SELECT o.timezone FROM crm.org o WHERE o.org_id = saleshub.org_id()), 'UTC');
-    lower_ := saleshub.dashboard_bound(from_, zone);
-    upper_ := saleshub.dashboard_bound(to_, zone);
-    SELECT coalesce(jsonb_agg(jsonb_build_object('parameter', b.name, 'code', 'invalid', 'detail',
-                        'must be a date or an RFC 3339 time with its offset')), '[]')
-    INTO faults
-    FROM (VALUES ('from', from_, lower_), ('to', to_, upper_)) AS b (name, given, taken)
-    WHERE b.given IS NOT NULL AND b.taken IS NULL;
+    lower_ := saleshub.report_instant(given, 'from', zone);
+    upper_ := saleshub.report_instant(given, 'to', zone);
     PERFORM saleshub.dashboard_refuse(
-        faults || saleshub.dashboard_faults(lower_, upper_, tz, bucket));
-    RETURN crm.dashboard(lower_, upper_, tz, bucket);
+        lower_.faults || upper_.faults
+        || saleshub.dashboard_faults(lower_.at, upper_.at, tz, bucket));
+    RETURN crm.dashboard(lower_.at, upper_.at, tz, bucket);
 END
 $$;
 COMMENT ON FUNCTION crm.dashboard_get(text, text, text, text) IS
