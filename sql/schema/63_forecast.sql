@@ -60,10 +60,7 @@ CREATE OR REPLACE TRIGGER forecast_adjustment_10_check
     BEFORE INSERT ON crm.forecast_adjustment
     FOR EACH ROW EXECUTE FUNCTION saleshub.forecast_adjustment_check();
 SELECT saleshub.protect('crm.forecast_adjustment', 'SELECT, INSERT');
-SELECT saleshub.visible_rows('crm.forecast_adjustment', ARRAY['SELECT'],
-    '(SELECT saleshub.sees_all(''deal''))
-     OR member_id = ANY ((SELECT saleshub.visible_owners(''deal''))::uuid[])');
-SELECT saleshub.visible_rows('crm.forecast_adjustment', ARRAY['INSERT'],
+SELECT saleshub.visible_rows('crm.forecast_adjustment', ARRAY['SELECT', 'INSERT'],
     '(SELECT saleshub.sees_all(''deal''))
      OR member_id = ANY ((SELECT saleshub.visible_owners(''deal''))::uuid[])');
 

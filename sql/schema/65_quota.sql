@@ -91,7 +91,5 @@ END
 $do$;
 SELECT saleshub.protect('crm.deal_split');
 SELECT saleshub.capture_on('crm.deal_split', 'deal_split', 'deal_split_id');
-SELECT saleshub.visible_rows('crm.deal_split', ARRAY['SELECT', 'UPDATE'],
-    '(SELECT saleshub.sees_all(''deal'')) OR saleshub.record_visible(''deal'', deal_id)');
-SELECT saleshub.visible_rows('crm.deal_split', ARRAY['INSERT'],
+SELECT saleshub.visible_rows('crm.deal_split', ARRAY['SELECT', 'UPDATE', 'INSERT'],
     '(SELECT saleshub.sees_all(''deal'')) OR saleshub.record_visible(''deal'', deal_id)');
