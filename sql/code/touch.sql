@@ -94,7 +94,7 @@ BEGIN
         PERFORM saleshub.refuse_row('touch', saleshub.fault('/links', 'required', 'must name a record'));
     END IF;
     INSERT INTO crm.touch AS t (source, campaign, at)
-    SELECT b.source, b.campaign, coalesce(b.at, now())
+    SELECT b.source, b.campaign, b.at
     FROM jsonb_to_record(body) AS b (source text, campaign text, at timestamptz)
     RETURNING to_jsonb(t) INTO made;
     INSERT INTO crm.touch_link (touch_id, entity, entity_id)
