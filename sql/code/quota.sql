@@ -75,11 +75,7 @@ BEGIN
         faults := faults || saleshub.fault('/period_to', 'not_a_period',
             'must end a month, quarter or year of the fiscal calendar that begins on period_from');
     END IF;
-    IF NEW.currency !~ '^[A-Z]{3}$'
-       OR saleshub.report_rate(NEW.currency, saleshub.org_currency(NEW.org_id), NEW.period_from) IS NULL
-    THEN
-        faults := faults || saleshub.fault('/currency', 'no_exchange_rate', 'has no rate');
-    END IF;
+    faults := faults || saleshub.rate_faults(NEW.org_id, NEW.currency, NEW.period_from);
     IF TG_OP = 'INSERT' OR NEW.member_id IS DISTINCT FROM OLD.member_id THEN
         faults := faults || saleshub.reference_faults(NEW.org_id, '/member_id', 'member', NEW.member_id);
     END IF;
@@ -111,59 +107,13 @@ $$;
 COMMENT ON FUNCTION saleshub.quota_check() IS
     'Trigger: brings a quota into its normal form and refuses what is wrong with it';
 
-DO $do$
-DECLARE
-    verb record;
-BEGIN
-    FOR verb IN SELECT * FROM (VALUES
-        ('create', 'body jsonb', 'VOLATILE',
-         'RETURN saleshub.record_create(saleshub.quota_meta(), body);', 'jsonb',
-         'Sets a quota: {member_id or team_id, period_from, period_to (exclusive), amount, currency}; the period is a month, quarter or year of the fiscal calendar. For admins and managers'),
-        ('get', 'id uuid', 'STABLE', 'RETURN saleshub.record_get(saleshub.quota_meta(), id);',
-         'jsonb', 'A quota'),
-        ('list', 'limit_ integer DEFAULT NULL, cursor_ text DEFAULT NULL, sort text DEFAULT NULL, filters jsonb DEFAULT NULL, count_ boolean DEFAULT NULL',
-         'STABLE', 'RETURN saleshub.record_list(saleshub.quota_meta(), limit_, cursor_, sort, NULL, NULL, filters, count_);',
-         'jsonb', 'A page of quotas'),
-        ('update', 'id uuid, patch jsonb, if_match text DEFAULT NULL', 'VOLATILE',
-         'RETURN saleshub.record_update(saleshub.quota_meta(), id, patch, if_match);', 'jsonb',
-         'Changes a quota by a merge patch and returns it'),
-        ('delete', 'id uuid, if_match text DEFAULT NULL', 'VOLATILE',
-         'PERFORM saleshub.record_require_write(); PERFORM saleshub.record_match(saleshub.quota_meta(), id, if_match);'
-         ' UPDATE crm.quota q SET deleted_at = now() WHERE q.org_id = saleshub.org_id() AND q.quota_id = quota_delete.id;'
-         ' PERFORM saleshub.reply(204);', 'void', 'Takes a quota away')
-    ) v (name, args, kind, body, answer, said)
-    LOOP
-        EXECUTE format('CREATE FUNCTION crm.quota_%s(%s) RETURNS %s LANGUAGE plpgsql %s PARALLEL UNSAFE'
-                       ' SET search_path = pg_catalog, crm, pg_temp AS $$ BEGIN %s END; $$',
-                       verb.name, verb.args, verb.answer, verb.kind, verb.body);
-        EXECUTE format('COMMENT ON FUNCTION crm.quota_%s IS %L', verb.name, verb.said);
-    END LOOP;
-END;
-$do$;
-
 CREATE FUNCTION saleshub.routes_quota() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
-DECLARE
-    meta jsonb := saleshub.quota_meta();
 BEGIN
-    PERFORM saleshub.route(
-        'GET /v1/quotas', 'crm.quota_list(integer, text, text, jsonb, boolean)', 'List quotas',
-        'analytics', cache => 'strict',
-        args => saleshub.page_args() || jsonb_build_object('filters', jsonb_build_object(
-            'fields', (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
-                       FROM jsonb_each(meta -> 'filter') f))));
-    PERFORM saleshub.route('POST /v1/quotas', 'crm.quota_create(jsonb)', 'Set a quota', 'analytics',
-                           success => 201, idempotent => true,
-                           args => jsonb_build_object('body', meta -> 'create'));
-    PERFORM saleshub.route('GET /v1/quotas/{id}', 'crm.quota_get(uuid)', 'Read a quota', 'analytics',
-                           cache => 'strict');
-    PERFORM saleshub.route('PATCH /v1/quotas/{id}', 'crm.quota_update(uuid, jsonb, text)',
-                           'Change a quota', 'analytics',
-                           args => jsonb_build_object('patch', meta -> 'patch'));
-    PERFORM saleshub.route('DELETE /v1/quotas/{id}', 'crm.quota_delete(uuid, text)',
-                           'Delete a quota', 'analytics', success => 204);
+    PERFORM saleshub.plain_routes(saleshub.quota_meta(), ARRAY[
+        'List quotas', 'Set a quota', 'Read a quota', 'Change a quota', 'Delete a quota']);
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_quota() IS 'Registers the routes of quotas';

@@ -171,6 +171,19 @@ $$;
 COMMENT ON FUNCTION saleshub.report_rate(text, text, date) IS
     'What one unit of a currency was worth in another on a day, by the rates to the currency of the organisation; before the first rate of a currency that one counts. NULL when one has no rate at all.';
 
+CREATE FUNCTION saleshub.rate_faults(org_id uuid, currency text, day date) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN CASE WHEN currency !~ '^[A-Z]{3}$'
+                  OR saleshub.report_rate(currency, saleshub.org_currency(org_id), day) IS NULL
+                THEN saleshub.fault('/currency', 'no_exchange_rate', 'has no rate') ELSE '[]' END;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.rate_faults(uuid, text, date) IS
+    'The error of a currency in which reports could not count an amount, or none.';
+
 -- The words of group_by
 
 CREATE FUNCTION saleshub.report_raw(
