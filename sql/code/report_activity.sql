@@ -73,18 +73,23 @@ BEGIN
             d.currency) AS r (raw)
         LEFT JOIN saleshub.report_map(group_by) m ON m.raw = r.raw
         WHERE d.status = 'won' AND d.closed_at >= from_ AND d.closed_at < to_
+    ), activity AS MATERIALIZED (
+        SELECT a.activity_id, a.done_at
+        FROM saleshub.activities_at(as_of) a
+        WHERE a.type IN ('call', 'email', 'meeting') AND a.done_at IS NOT NULL
+    ), link AS (
+        SELECT l.entity_id AS deal_id, l.activity_id
+        FROM crm.activity_link l
+        WHERE as_of IS NULL AND l.org_id = saleshub.org_id() AND l.entity = 'deal'
+        UNION ALL
+        SELECT b.entity_id, a.activity_id
+        FROM activity a, saleshub.links_before(as_of, a.activity_id) b
+        WHERE as_of IS NOT NULL AND b.entity = 'deal'
     ), touch AS (
         SELECT w.deal_id, a.activity_id
-        FROM saleshub.activities_at(as_of) a
-        CROSS JOIN LATERAL (
-            SELECT l.entity, l.entity_id FROM crm.activity_link l
-            WHERE as_of IS NULL AND l.org_id = saleshub.org_id() AND l.activity_id = a.activity_id
-            UNION ALL
-            SELECT b.entity, b.entity_id FROM saleshub.links_before(as_of, a.activity_id) b
-            WHERE as_of IS NOT NULL
-        ) l
-        JOIN win w ON l.entity = 'deal' AND w.deal_id = l.entity_id
-        WHERE a.type IN ('call', 'email', 'meeting') AND a.done_at <= w.closed_at
+        FROM win w
+        JOIN link l ON l.deal_id = w.deal_id
+        JOIN activity a ON a.activity_id = l.activity_id AND a.done_at <= w.closed_at
     )
     SELECT w.grouped, w.called, count(*), coalesce(sum(t.n), 0)::bigint,
            saleshub.dashboard_ratio(coalesce(sum(t.n), 0), count(*), 4)
