@@ -3,13 +3,9 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
@@ -19,15 +15,9 @@
 /* Organisations whose fields a backend keeps; past that all are dropped and start anew. */
 #define CACHED_ORGS 64
 
-struct cached_fields
-{
-	pg_uuid_t org; /* key */
-	struct sh_stamp stamp;
-	struct custom_fields *fields;
-};
-
-static HTAB *cache = NULL;
-static Oid field_relid = InvalidOid;
+static struct sh_org_cache cache = { .name = "saleshub custom",
+									 .relation.name = "custom_field",
+									 .most = CACHED_ORGS };
 
 static const char *const type_names[CUSTOM_TYPE_COUNT] = {
 	[CUSTOM_TEXT] = "text",
@@ -133,9 +123,9 @@ copy_of(Datum value)
 	return copy;
 }
 
-/* Read the fields; the result is a context of its own below parent. */
+/* Read the fields; the result is a context of its own below the current one. */
 static struct custom_fields *
-read_fields(const pg_uuid_t *org, MemoryContext parent)
+read_fields(const pg_uuid_t *org)
 {
 	static const char sql[] = "SELECT pg_catalog.to_jsonb(f) FROM crm.custom_field AS f"
 							  " WHERE f.org_id OPERATOR(pg_catalog.=) $1 AND f.deleted_at IS NULL"
@@ -167,87 +157,21 @@ read_fields(const pg_uuid_t *org, MemoryContext parent)
 	MemoryContextSwitchTo(before);
 	SPI_finish();
 	sh_owner_leave(&identity);
-	MemoryContextSetParent(context, parent);
 	return out;
-}
-
-static void
-on_relation_change(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == field_relid)
-		field_relid = InvalidOid;
-}
-
-static Oid
-field_relation(void)
-{
-	static bool watching = false;
-
-	if (!watching)
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
-	watching = true;
-	if (!OidIsValid(field_relid))
-	{
-		field_relid = get_relname_relid("custom_field", get_namespace_oid("crm", false));
-		if (!OidIsValid(field_relid))
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_TABLE),
-					 errmsg("relation \"crm.custom_field\" does not exist"),
-					 errhint("Run SELECT saleshub.install().")));
-	}
-	return field_relid;
-}
-
-static void
-forget_entry(struct cached_fields *entry)
-{
-	MemoryContext context = entry->fields->context;
-
-	(void) hash_search(cache, &entry->org, HASH_REMOVE, NULL);
-	MemoryContextDelete(context);
-}
-
-static void
-forget_all(void)
-{
-	HASH_SEQ_STATUS scan;
-	struct cached_fields *entry;
-
-	hash_seq_init(&scan, cache);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-		forget_entry(entry);
 }
 
 const struct custom_fields *
 sh_custom_fields(const pg_uuid_t *org)
 {
-	struct cached_fields *entry;
+	const struct custom_fields *kept = sh_org_kept(&cache, org, NULL);
 	struct custom_fields *fields;
 	struct sh_stamp stamp;
-	Oid relid = field_relation();
-	bool keep;
 
-	if (!cache)
-		cache = sh_table("saleshub custom",
-						 sizeof(pg_uuid_t),
-						 sizeof(struct cached_fields),
-						 CACHED_ORGS,
-						 TopMemoryContext);
-	entry = hash_search(cache, org, HASH_FIND, NULL);
-	if (entry && sh_slot_fresh(&entry->stamp, relid, org))
-		return entry->fields;
-	if (entry)
-		forget_entry(entry);
-	keep = sh_slot_stamp(&stamp);
-	fields = read_fields(org, CurrentMemoryContext);
-	if (!keep || !sh_slot_fresh(&stamp, relid, org))
-		return fields;
-	if (hash_get_num_entries(cache) >= CACHED_ORGS)
-		forget_all();
-	entry = hash_search(cache, org, HASH_ENTER, NULL);
-	MemoryContextSetParent(fields->context, CacheMemoryContext);
-	entry->stamp = stamp;
-	entry->fields = fields;
+	if (kept)
+		return kept;
+	(void) sh_slot_stamp(&stamp);
+	fields = read_fields(org);
+	(void) sh_org_keep(&cache, org, NULL, &stamp, fields, fields->context);
 	return fields;
 }
 

@@ -5,16 +5,11 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "saleshub.h"
@@ -25,62 +20,12 @@ PG_FUNCTION_INFO_V1(sh_duplicate_blocks);
 #define CACHED_ORGS 64
 #define CACHED_MEMBERS 1024
 
-struct cached_org
-{
-	pg_uuid_t org; /* key */
-	struct sh_stamp stamp;
-	struct sh_org facts;
+static struct sh_org_cache orgs = {
+	.name = "saleshub organisations", .relation.name = "org", .most = CACHED_ORGS
 };
-
-struct member_key
-{
-	pg_uuid_t org;
-	pg_uuid_t member;
+static struct sh_org_cache members = {
+	.name = "saleshub members", .relation.name = "member", .most = CACHED_MEMBERS
 };
-
-struct cached_member
-{
-	struct member_key key;
-	struct sh_stamp stamp;
-};
-
-static HTAB *orgs = NULL;
-static HTAB *members = NULL;
-static Oid org_relid = InvalidOid;
-static Oid member_relid = InvalidOid;
-
-static void
-on_relation_change(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == org_relid)
-		org_relid = InvalidOid;
-	if (relid == InvalidOid || relid == member_relid)
-		member_relid = InvalidOid;
-}
-
-static Oid
-relation(Oid *known, const char *name)
-{
-	static bool watching = false;
-
-	if (!watching)
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
-	watching = true;
-	if (!OidIsValid(*known))
-		*known = get_relname_relid(name, get_namespace_oid("crm", false));
-	return *known;
-}
-
-static void
-forget_all(HTAB *table)
-{
-	HASH_SEQ_STATUS scan;
-	void *entry;
-
-	hash_seq_init(&scan, table);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-		hash_search(table, entry, HASH_REMOVE, NULL);
-}
 
 /* --- the organisation --- */
 
@@ -119,32 +64,23 @@ read_org(const pg_uuid_t *org, struct sh_org *out)
 void
 sh_org(const pg_uuid_t *org, struct sh_org *out)
 {
-	struct cached_org *entry;
+	struct sh_org *facts = sh_org_kept(&orgs, org, NULL);
+	MemoryContext context;
 	struct sh_stamp stamp;
-	bool keep;
 
-	if (!orgs)
-		orgs = sh_table("saleshub organisations",
-						sizeof(pg_uuid_t),
-						sizeof(struct cached_org),
-						CACHED_ORGS,
-						TopMemoryContext);
-	entry = hash_search(orgs, org, HASH_FIND, NULL);
-	if (entry && sh_slot_fresh(&entry->stamp, relation(&org_relid, "org"), org))
+	if (facts)
 	{
-		*out = entry->facts;
+		*out = *facts;
 		return;
 	}
-	keep = sh_slot_stamp(&stamp);
+	(void) sh_slot_stamp(&stamp);
 	read_org(org, out);
-	/* What this transaction wrote itself may be taken back. */
-	if (!keep || !sh_slot_fresh(&stamp, relation(&org_relid, "org"), org))
-		return;
-	if (!entry && hash_get_num_entries(orgs) >= CACHED_ORGS)
-		forget_all(orgs);
-	entry = hash_search(orgs, org, HASH_ENTER, NULL);
-	entry->stamp = stamp;
-	entry->facts = *out;
+	context = AllocSetContextCreate(
+		CurrentMemoryContext, "saleshub organisation", ALLOCSET_SMALL_SIZES);
+	facts = MemoryContextAlloc(context, sizeof(*facts));
+	*facts = *out;
+	if (!sh_org_keep(&orgs, org, NULL, &stamp, facts, context))
+		MemoryContextDelete(context);
 }
 
 /*
@@ -169,12 +105,12 @@ sh_duplicate_blocks(PG_FUNCTION_ARGS)
 /* --- its members --- */
 
 static bool
-find_member(const struct member_key *key)
+find_member(const pg_uuid_t *org, const pg_uuid_t *member)
 {
 	static const char sql[] = "SELECT FROM crm.member AS m WHERE m.org_id OPERATOR(pg_catalog.=) $1"
 							  " AND m.member_id OPERATOR(pg_catalog.=) $2";
 	Oid types[2] = { UUIDOID, UUIDOID };
-	Datum values[2] = { UUIDPGetDatum(&key->org), UUIDPGetDatum(&key->member) };
+	Datum values[2] = { UUIDPGetDatum(org), UUIDPGetDatum(member) };
 	bool found;
 
 	SPI_connect();
@@ -191,29 +127,17 @@ find_member(const struct member_key *key)
 bool
 sh_org_has_member(const pg_uuid_t *org, const pg_uuid_t *member)
 {
-	struct member_key key = { *org, *member };
-	struct cached_member *entry;
+	static bool found = true;
 	struct sh_stamp stamp;
 	pg_uuid_t own;
 
-	if (!sh_context_org(&own) || memcmp(&own, org, sizeof(own)) != 0 || !sh_slot_stamp(&stamp))
-		return find_member(&key);
-	if (!members)
-		members = sh_table("saleshub members",
-						   sizeof(key),
-						   sizeof(struct cached_member),
-						   CACHED_MEMBERS,
-						   TopMemoryContext);
-	entry = hash_search(members, &key, HASH_FIND, NULL);
-	if (entry && sh_slot_fresh(&entry->stamp, relation(&member_relid, "member"), org))
+	if (!sh_context_org(&own) || memcmp(&own, org, sizeof(own)) != 0)
+		return find_member(org, member);
+	if (sh_org_kept(&members, org, member))
 		return true;
-	if (!find_member(&key))
+	(void) sh_slot_stamp(&stamp);
+	if (!find_member(org, member))
 		return false;
-	if (!sh_slot_fresh(&stamp, relation(&member_relid, "member"), org))
-		return true;
-	if (!entry && hash_get_num_entries(members) >= CACHED_MEMBERS)
-		forget_all(members);
-	entry = hash_search(members, &key, HASH_ENTER, NULL);
-	entry->stamp = stamp;
+	(void) sh_org_keep(&members, org, member, &stamp, &found, NULL);
 	return true;
 }

@@ -1,13 +1,11 @@
 /* Which pool a lead goes to, who of the pool may have it, and whose customer it already is. */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -28,27 +26,7 @@ static struct
 	struct route_rule *rules;
 } kept;
 
-static Oid rule_relid = InvalidOid;
-
-static void
-on_relation_change(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == rule_relid)
-		rule_relid = InvalidOid;
-}
-
-static Oid
-rule_relation(void)
-{
-	static bool watching = false;
-
-	if (!watching)
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
-	watching = true;
-	if (!OidIsValid(rule_relid))
-		rule_relid = get_relname_relid("routing_rule", get_namespace_oid("crm", false));
-	return rule_relid;
-}
+static struct sh_relation rule_relation = { .name = "routing_rule" };
 
 static char **
 read_skills(Datum array, int *count)
@@ -124,7 +102,7 @@ have_rules(const pg_uuid_t *org)
 {
 	if (kept.context && memcmp(&kept.org, org, UUID_LEN) == 0 &&
 		(kept.reading == sh_route_reading() ||
-		 (kept.stamped && sh_slot_fresh(&kept.stamp, rule_relation(), org))))
+		 (kept.stamped && sh_slot_fresh(&kept.stamp, sh_relation(&rule_relation), org))))
 		return;
 	if (kept.context)
 		MemoryContextDelete(kept.context);

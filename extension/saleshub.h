@@ -88,6 +88,40 @@ extern void sh_rows_add(struct sh_rows *rows, const Datum *values, const bool *n
 /* Write what waits. */
 extern void sh_rows_close(struct sh_rows *rows);
 
+/* org_cache.c: what a backend keeps of organisations */
+
+/* A table of schema crm by its name; the rest is filled in. */
+struct sh_relation
+{
+	const char *name;
+	Oid oid;
+	bool watched;
+	struct sh_relation *next;
+};
+
+/* 42P01 when there is no such table. */
+extern Oid sh_relation(struct sh_relation *relation);
+
+/* In static memory; the first four are given. */
+struct sh_org_cache
+{
+	const char *name;			 /* of the hash table */
+	struct sh_relation relation; /* what is kept holds until this one changes */
+	int most;					 /* past that many all are dropped and start anew */
+	bool by_columns;			 /* and until any table's definition changes */
+	HTAB *entries;
+	uint64 changes;
+};
+
+/* What is kept of an organisation, or of a part of it; NULL: nothing that still holds. */
+extern void *sh_org_kept(struct sh_org_cache *cache, const pg_uuid_t *org, const pg_uuid_t *part);
+/*
+ * Keep what was read since the stamp, for which sh_org_kept had nothing; with its context (or
+ * NULL), which becomes the cache's. False: it cannot vouch for it, and the context is the caller's.
+ */
+extern bool sh_org_keep(struct sh_org_cache *cache, const pg_uuid_t *org, const pg_uuid_t *part,
+						const struct sh_stamp *stamp, void *value, MemoryContext context);
+
 /* org.c: what row triggers ask of an organisation */
 
 struct sh_org
@@ -127,7 +161,7 @@ extern void sh_uuid_v7(pg_uuid_t *out);
 extern void sh_slot_init(void);
 extern Size sh_slot_shmem_size(void);
 extern void sh_slot_shmem_init(void);
-/* The present place in the commit order; false when the library is not preloaded. */
+/* The present place in the commit order; false, and nothing is fresh, when not preloaded. */
 extern bool sh_slot_stamp(struct sh_stamp *out);
 /*
  * Nothing that a reader of this relation (for this organisation) saw at the stamp has changed.

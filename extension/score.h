@@ -132,8 +132,8 @@ extern double sh_score_points_at(double value, int64 reference, int64 half_life,
  * in a cache, or in the current context where it may not keep them.
  */
 extern const struct score_rules *sh_score_rules(const pg_uuid_t *org, bool locked);
-/* Read them past the cache; a context of its own below parent. */
-extern struct score_rules *sh_score_read_rules(const pg_uuid_t *org, MemoryContext parent);
+/* Read them past the cache; a context of its own below the current one. */
+extern struct score_rules *sh_score_read_rules(const pg_uuid_t *org);
 /* Compile a definition (saleshub.score_definition) in the current context. */
 extern void sh_score_compile(const pg_uuid_t *org, Jsonb *definition, struct score_rules *out);
 /* Let sh_score_rules answer these for the organisation until NULL is given. */

@@ -469,7 +469,7 @@ sh_score_rescore(PG_FUNCTION_ARGS)
 	volatile uint64 rows = 0;
 
 	sh_score_lock_rules_alone(org);
-	rules = sh_score_read_rules(org, CurrentMemoryContext);
+	rules = sh_score_read_rules(org);
 	PG_TRY();
 	{
 		int count;

@@ -7,14 +7,11 @@
 #include <math.h>
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
@@ -31,75 +28,10 @@ PG_FUNCTION_INFO_V1(sh_score_model_changed);
 #define CUSTOM "custom."
 #define GIVEN "_given"
 
-struct model_key
-{
-	pg_uuid_t org;
-	uint32 entity;
-	Oid relid;
-};
-
-struct cached_model
-{
-	struct model_key key;
-	struct sh_stamp stamp;
-	struct score_model *model;
-};
-
-static HTAB *cache = NULL;
-static Oid model_relid = InvalidOid;
-static bool stale = false; /* a table changed: attribute numbers may be others */
-
-static void
-on_relation_change(Datum arg, Oid relid)
-{
-	stale = true;
-	if (relid == InvalidOid || relid == model_relid)
-		model_relid = InvalidOid;
-}
-
-static void
-make_cache(void)
-{
-	cache = sh_table("saleshub models",
-					 sizeof(struct model_key),
-					 sizeof(struct cached_model),
-					 CACHED_MODELS,
-					 TopMemoryContext);
-	CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
-}
-
-static Oid
-model_relation(void)
-{
-	if (!OidIsValid(model_relid))
-		model_relid = get_relname_relid("score_model", get_namespace_oid("crm", false));
-	if (!OidIsValid(model_relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"crm.score_model\" does not exist"),
-				 errhint("Run SELECT saleshub.install().")));
-	return model_relid;
-}
-
-static void
-forget(struct cached_model *entry)
-{
-	struct score_model *model = entry->model;
-
-	(void) hash_search(cache, &entry->key, HASH_REMOVE, NULL);
-	MemoryContextDelete(model->context);
-}
-
-static void
-forget_all(void)
-{
-	HASH_SEQ_STATUS scan;
-	struct cached_model *entry;
-
-	hash_seq_init(&scan, cache);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-		forget(entry);
-}
+static struct sh_org_cache cache = { .name = "saleshub models",
+									 .relation.name = "score_model",
+									 .most = CACHED_MODELS,
+									 .by_columns = true };
 
 /* --- compiling --- */
 
@@ -228,32 +160,19 @@ read_model(const pg_uuid_t *org, enum model_entity entity, TupleDesc desc)
 const struct score_model *
 sh_model_of(const pg_uuid_t *org, enum model_entity entity, Oid relid, TupleDesc desc)
 {
-	struct model_key key = { *org, entity, relid };
-	struct cached_model *entry;
 	struct score_model *model;
 	struct sh_stamp stamp;
-	bool keep;
+	uint32 words[UUID_LEN / sizeof(uint32)] = { entity, relid };
+	pg_uuid_t part;
 
-	if (!cache)
-		make_cache();
-	if (stale)
-		forget_all();
-	stale = false;
-	entry = hash_search(cache, &key, HASH_FIND, NULL);
-	if (entry && sh_slot_fresh(&entry->stamp, model_relation(), org))
-		return entry->model;
-	if (entry)
-		forget(entry);
-	keep = OidIsValid(relid) && sh_slot_stamp(&stamp);
-	model = read_model(org, entity, desc);
-	if (!keep || stale || !sh_slot_fresh(&stamp, model_relation(), org))
+	memcpy(&part, words, sizeof(part));
+	model = OidIsValid(relid) ? sh_org_kept(&cache, org, &part) : NULL;
+	if (model)
 		return model;
-	if (hash_get_num_entries(cache) >= CACHED_MODELS)
-		forget_all();
-	entry = hash_search(cache, &key, HASH_ENTER, NULL);
-	MemoryContextSetParent(model->context, CacheMemoryContext);
-	entry->stamp = stamp;
-	entry->model = model;
+	(void) sh_slot_stamp(&stamp);
+	model = read_model(org, entity, desc);
+	if (OidIsValid(relid))
+		(void) sh_org_keep(&cache, org, &part, &stamp, model, model->context);
 	return model;
 }
 

@@ -4,16 +4,12 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -33,15 +29,9 @@ PG_FUNCTION_INFO_V1(sh_score_moved);
 #define MILLI 1000
 #define CAP_DEFAULT 100
 
-struct cached_rules
-{
-	pg_uuid_t org; /* key */
-	struct sh_stamp stamp;
-	struct score_rules *rules;
+static struct sh_org_cache cache = {
+	.name = "saleshub rules", .relation.name = "score_version", .most = CACHED_ORGS
 };
-
-static HTAB *cache = NULL;
-static Oid version_relid = InvalidOid;
 
 /* Rules that are being put into force: the cache cannot vouch for them. */
 static struct
@@ -49,32 +39,6 @@ static struct
 	const struct score_rules *rules;
 	pg_uuid_t org;
 } pinned;
-
-static void
-on_relation_change(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == version_relid)
-		version_relid = InvalidOid;
-}
-
-static Oid
-version_relation(void)
-{
-	static bool watching = false;
-
-	if (OidIsValid(version_relid))
-		return version_relid;
-	if (!watching)
-		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
-	watching = true;
-	version_relid = get_relname_relid("score_version", get_namespace_oid("crm", false));
-	if (!OidIsValid(version_relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"crm.score_version\" does not exist"),
-				 errhint("Run SELECT saleshub.install().")));
-	return version_relid;
-}
 
 /* --- the lock --- */
 
@@ -116,7 +80,7 @@ sh_score_lock_rules(PG_FUNCTION_ARGS)
 Datum
 sh_score_moved(PG_FUNCTION_ARGS)
 {
-	sh_slot_touch(version_relation(), PG_GETARG_UUID_P(0));
+	sh_slot_touch(sh_relation(&cache.relation), PG_GETARG_UUID_P(0));
 	PG_RETURN_VOID();
 }
 
@@ -264,7 +228,7 @@ take_version(const pg_uuid_t *org, HeapTuple tuple, TupleDesc desc, struct score
 }
 
 struct score_rules *
-sh_score_read_rules(const pg_uuid_t *org, MemoryContext parent)
+sh_score_read_rules(const pg_uuid_t *org)
 {
 	static const char sql[] =
 		"SELECT v.version, v.at, v.definition, (SELECT coalesce(jsonb_agg(jsonb_build_object("
@@ -295,31 +259,10 @@ sh_score_read_rules(const pg_uuid_t *org, MemoryContext parent)
 	MemoryContextSwitchTo(before);
 	SPI_finish();
 	sh_owner_leave(&identity);
-	MemoryContextSetParent(context, parent);
 	return out;
 }
 
-/* --- the cache --- */
-
-static void
-forget_entry(struct cached_rules *entry)
-{
-	struct score_rules *rules = entry->rules;
-
-	(void) hash_search(cache, &entry->org, HASH_REMOVE, NULL);
-	MemoryContextDelete(rules->context);
-}
-
-static void
-forget_all(void)
-{
-	HASH_SEQ_STATUS scan;
-	struct cached_rules *entry;
-
-	hash_seq_init(&scan, cache);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-		forget_entry(entry);
-}
+/* --- the rules in force --- */
 
 void
 sh_score_pin_rules(const struct score_rules *rules, const pg_uuid_t *org)
@@ -338,36 +281,19 @@ sh_score_rules_pinned(void)
 const struct score_rules *
 sh_score_rules(const pg_uuid_t *org, bool locked)
 {
-	struct cached_rules *entry;
+	const struct score_rules *kept;
 	struct score_rules *rules;
 	struct sh_stamp stamp;
-	bool keep;
 
 	if (locked)
 		lock_rules(org, false);
 	if (pinned.rules && memcmp(&pinned.org, org, UUID_LEN) == 0)
 		return pinned.rules;
-	if (!cache)
-		cache = sh_table("saleshub rules",
-						 sizeof(pg_uuid_t),
-						 sizeof(struct cached_rules),
-						 CACHED_ORGS,
-						 TopMemoryContext);
-	entry = hash_search(cache, org, HASH_FIND, NULL);
-	if (entry && sh_slot_fresh(&entry->stamp, version_relation(), org))
-		return entry->rules;
-	if (entry)
-		forget_entry(entry);
-
-	keep = sh_slot_stamp(&stamp);
-	rules = sh_score_read_rules(org, CurrentMemoryContext);
-	if (!keep || !sh_slot_fresh(&stamp, version_relation(), org))
-		return rules;
-	if (hash_get_num_entries(cache) >= CACHED_ORGS)
-		forget_all();
-	entry = hash_search(cache, org, HASH_ENTER, NULL);
-	MemoryContextSetParent(rules->context, CacheMemoryContext);
-	entry->stamp = stamp;
-	entry->rules = rules;
+	kept = sh_org_kept(&cache, org, NULL);
+	if (kept)
+		return kept;
+	(void) sh_slot_stamp(&stamp);
+	rules = sh_score_read_rules(org);
+	(void) sh_org_keep(&cache, org, NULL, &stamp, rules, rules->context);
 	return rules;
 }
