@@ -21,10 +21,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
 #include "saleshub.h"
+#include "transition.h"
 
 PG_FUNCTION_INFO_V1(sh_stamp);
 PG_FUNCTION_INFO_V1(sh_capture);
@@ -445,31 +445,17 @@ capture_begin(TriggerData *td)
 	return c;
 }
 
-/* An update's two transition tables hold the rows in the same order. */
 static void
-capture_rows(struct capture *c, Tuplestorestate *oldrows, Tuplestorestate *newrows)
+capture_rows(struct capture *c, const TriggerData *td)
 {
-	TupleDesc desc = RelationGetDescr(c->rel);
-	TupleTableSlot *old = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	TupleTableSlot *new = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	struct sh_transition rows;
+	TupleTableSlot *old;
+	TupleTableSlot *new;
 
-	if (oldrows)
-		tuplestore_rescan(oldrows);
-	if (newrows)
-		tuplestore_rescan(newrows);
-	for (;;)
-	{
-		bool has_old = oldrows && tuplestore_gettupleslot(oldrows, true, false, old);
-		bool has_new = newrows && tuplestore_gettupleslot(newrows, true, false, new);
-
-		if (!has_old && !has_new)
-			break;
-		if (oldrows && newrows && has_old != has_new)
-			elog(ERROR, "the transition tables differ in length");
-		add_row(c, has_old ? old : NULL, has_new ? new : NULL);
-	}
-	ExecDropSingleTupleTableSlot(old);
-	ExecDropSingleTupleTableSlot(new);
+	sh_transition_open(&rows, td);
+	while (sh_transition_next(&rows, &old, &new))
+		add_row(c, old, new);
+	sh_transition_close(&rows);
 	close_rows(c);
 }
 
@@ -488,7 +474,7 @@ sh_capture(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("saleshub.capture() must be an AFTER statement trigger with transition "
 						"tables")));
-	capture_rows(capture_begin(td), td->tg_oldtable, td->tg_newtable);
+	capture_rows(capture_begin(td), td);
 	return PointerGetDatum(NULL);
 }
 

@@ -21,12 +21,12 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 #include "utils/xid8.h"
 
 #include "custom.h"
 #include "predicate.h"
 #include "saleshub.h"
+#include "transition.h"
 
 PG_FUNCTION_INFO_V1(sh_custom_index);
 PG_FUNCTION_INFO_V1(sh_custom_fill);
@@ -446,39 +446,28 @@ index_row(struct writer *w, const struct version *old, const struct version *new
 static void
 index_rows(struct writer *w, TriggerData *td, const struct places *at, bool removing)
 {
-	TupleDesc desc = RelationGetDescr(td->tg_relation);
-	Tuplestorestate *oldrows = td->tg_oldtable;
-	Tuplestorestate *newrows = td->tg_newtable;
-	TupleTableSlot *old_slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	TupleTableSlot *new_slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	MemoryContext row =
 		AllocSetContextCreate(CurrentMemoryContext, "saleshub custom row", ALLOCSET_DEFAULT_SIZES);
+	struct sh_transition rows;
+	TupleTableSlot *old_slot;
+	TupleTableSlot *new_slot;
 
-	if (oldrows)
-		tuplestore_rescan(oldrows);
-	if (newrows)
-		tuplestore_rescan(newrows);
-	for (;;)
+	sh_transition_open(&rows, td);
+	while (sh_transition_next(&rows, &old_slot, &new_slot))
 	{
-		bool has_old = oldrows && tuplestore_gettupleslot(oldrows, true, false, old_slot);
-		bool has_new = newrows && tuplestore_gettupleslot(newrows, true, false, new_slot);
 		MemoryContext before = MemoryContextSwitchTo(row);
 		struct version old;
 		struct version new;
 
-		if (has_old)
+		if (old_slot)
 			read_version(old_slot, at, &old);
-		if (has_new)
+		if (new_slot)
 			read_version(new_slot, at, &new);
-		if (has_old || has_new)
-			index_row(w, has_old ? &old : NULL, has_new ? &new : NULL, removing);
+		index_row(w, old_slot ? &old : NULL, new_slot ? &new : NULL, removing);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(row);
-		if (!has_old && !has_new)
-			break;
 	}
-	ExecDropSingleTupleTableSlot(old_slot);
-	ExecDropSingleTupleTableSlot(new_slot);
+	sh_transition_close(&rows);
 	MemoryContextDelete(row);
 	flush(w);
 }

@@ -8,23 +8,20 @@
 
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/datum.h"
-#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
-#include "utils/tuplestore.h"
 
 #include "match.h"
 #include "saleshub.h"
+#include "transition.h"
 
 PG_FUNCTION_INFO_V1(sh_match_keep);
 PG_FUNCTION_INFO_V1(sh_match_lock_rules);
@@ -196,10 +193,7 @@ watch_columns(struct keeper *k)
 static void
 lock_rules(const pg_uuid_t *org, bool alone)
 {
-	Datum lock = UInt64GetDatum(hash_bytes_extended(org->data, UUID_LEN, RULES_LOCK_SEED));
-
-	(void) (alone ? DirectFunctionCall1(pg_advisory_xact_lock_int8, lock) :
-					DirectFunctionCall1(pg_advisory_xact_lock_shared_int8, lock));
+	sh_org_lock(org, RULES_LOCK_SEED, alone);
 }
 
 /* saleshub.match_lock_rules(org uuid): wait for writers of keys and keep new ones out. */
@@ -405,46 +399,23 @@ makes_other_keys(struct keeper *k, TupleTableSlot *old, TupleTableSlot *new)
 
 	have_rules(k, DatumGetUUIDP(slot_getattr(new, k->org, &isnull)));
 	while ((column = bms_next_member(k->watched, column)) > 0)
-	{
-		Form_pg_attribute att = TupleDescAttr(k->desc, column - 1);
-		bool onull;
-		bool nnull;
-		Datum before = slot_getattr(old, column, &onull);
-		Datum after = slot_getattr(new, column, &nnull);
-
-		if (onull != nnull ||
-			(!onull && !datum_image_eq(before, after, att->attbyval, att->attlen)))
+		if (!sh_transition_same(old, new, column))
 			return true;
-	}
 	return false;
 }
 
-/* An update's two transition tables hold the rows in the same order. */
 static void
-read_rows(struct keeper *k, Tuplestorestate *oldrows, Tuplestorestate *newrows)
+read_rows(struct keeper *k, const TriggerData *td)
 {
-	TupleTableSlot *old = MakeSingleTupleTableSlot(k->desc, &TTSOpsMinimalTuple);
-	TupleTableSlot *new = MakeSingleTupleTableSlot(k->desc, &TTSOpsMinimalTuple);
+	struct sh_transition rows;
+	TupleTableSlot *old;
+	TupleTableSlot *new;
 
-	if (oldrows)
-		tuplestore_rescan(oldrows);
-	if (newrows)
-		tuplestore_rescan(newrows);
-	for (;;)
-	{
-		bool has_old = oldrows && tuplestore_gettupleslot(oldrows, true, false, old);
-		bool has_new = newrows && tuplestore_gettupleslot(newrows, true, false, new);
-
-		if (!has_old && !has_new)
-			break;
-		if (oldrows && newrows && has_old != has_new)
-			elog(ERROR, "the transition tables differ in length");
-		if (has_old && has_new && !makes_other_keys(k, old, new))
-			continue;
-		keep_row(k, has_old ? old : NULL, has_new ? new : NULL);
-	}
-	ExecDropSingleTupleTableSlot(old);
-	ExecDropSingleTupleTableSlot(new);
+	sh_transition_open(&rows, td);
+	while (sh_transition_next(&rows, &old, &new))
+		if (!old || !new || makes_other_keys(k, old, new))
+			keep_row(k, old, new);
+	sh_transition_close(&rows);
 }
 
 static int
@@ -485,7 +456,7 @@ sh_match_keep(PG_FUNCTION_ARGS)
 		k.column[i] = Max(SPI_fnumber(k.desc, sh_match_field_name(i)), 0);
 	k.row = AllocSetContextCreate(
 		CurrentMemoryContext, "saleshub match keys", 0, ROW_MEMORY, ALLOCSET_DEFAULT_MAXSIZE);
-	read_rows(&k, td->tg_oldtable, td->tg_newtable);
+	read_rows(&k, td);
 	flush(&k);
 	return PointerGetDatum(NULL);
 }

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -20,12 +21,12 @@ PG_FUNCTION_INFO_V1(sh_duplicate_blocks);
 #define CACHED_ORGS 64
 #define CACHED_MEMBERS 1024
 
-static struct sh_org_cache orgs = {
-	.name = "saleshub organisations", .relation.name = "org", .most = CACHED_ORGS
-};
-static struct sh_org_cache members = {
-	.name = "saleshub members", .relation.name = "member", .most = CACHED_MEMBERS
-};
+static struct sh_org_cache orgs = { .name = "saleshub organisations",
+									.relation.name = "org",
+									.most = CACHED_ORGS };
+static struct sh_org_cache members = { .name = "saleshub members",
+									   .relation.name = "member",
+									   .most = CACHED_MEMBERS };
 
 /* --- the organisation --- */
 
@@ -75,8 +76,8 @@ sh_org(const pg_uuid_t *org, struct sh_org *out)
 	}
 	(void) sh_slot_stamp(&stamp);
 	read_org(org, out);
-	context = AllocSetContextCreate(
-		CurrentMemoryContext, "saleshub organisation", ALLOCSET_SMALL_SIZES);
+	context =
+		AllocSetContextCreate(CurrentMemoryContext, "saleshub organisation", ALLOCSET_SMALL_SIZES);
 	facts = MemoryContextAlloc(context, sizeof(*facts));
 	*facts = *out;
 	if (!sh_org_keep(&orgs, org, NULL, &stamp, facts, context))
@@ -140,4 +141,15 @@ sh_org_has_member(const pg_uuid_t *org, const pg_uuid_t *member)
 		return false;
 	(void) sh_org_keep(&members, org, member, &stamp, &found, NULL);
 	return true;
+}
+
+/* --- its locks --- */
+
+void
+sh_org_lock(const pg_uuid_t *org, uint64 seed, bool alone)
+{
+	Datum key = hash_any_extended(org->data, UUID_LEN, seed);
+
+	(void) DirectFunctionCall1(
+		alone ? pg_advisory_xact_lock_int8 : pg_advisory_xact_lock_shared_int8, key);
 }

@@ -133,6 +133,11 @@ struct sh_org
 
 extern void sh_org(const pg_uuid_t *org, struct sh_org *out);
 extern bool sh_org_has_member(const pg_uuid_t *org, const pg_uuid_t *member);
+/*
+ * Take a lock of an organisation until the transaction ends, alone or shared; the seed makes it
+ * differ from others of its locks.
+ */
+extern void sh_org_lock(const pg_uuid_t *org, uint64 seed, bool alone);
 
 /* json.c: members of an object under construction; a NULL value becomes null */
 extern void sh_json_key(JsonbParseState **state, const char *key);

@@ -48,6 +48,16 @@ sh_score_milli(Numeric points)
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, milli));
 }
 
+void
+sh_score_push(JsonbParseState **state, const char *key, int64 milli)
+{
+	JsonbValue v = { .type = jbvNumeric };
+
+	v.val.numeric = sh_score_numeric(milli);
+	sh_json_key(state, key);
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
 /* Whole half-lives since 2000 and the part of the next one that has passed, 0 to 1. */
 static int64
 half_lives(TimestampTz at, int64 half_life, double *rest)
@@ -367,21 +377,11 @@ tier_of(const struct score_tiers *tiers, int64 milli)
 }
 
 static void
-push_points(JsonbParseState **state, const char *key, int64 milli)
-{
-	JsonbValue v = { .type = jbvNumeric };
-
-	v.val.numeric = sh_score_numeric(milli);
-	sh_json_key(state, key);
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
-static void
 push_limit(JsonbParseState **state, const char *label, int64 milli)
 {
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	sh_json_string(state, "label", label);
-	push_points(state, "points", milli);
+	sh_score_push(state, "points", milli);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -394,14 +394,14 @@ push_reason(JsonbParseState **state, const struct score_rules *rules, const stru
 
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	sh_json_string(state, "label", rule->label);
-	push_points(state, "points", part->points);
+	sh_score_push(state, "points", part->points);
 	if (group->name)
 		sh_json_string(state, "group", group->name);
 	if (rule->per_event)
 		sh_json_number(state, "events", part->events);
 	/* A thousandth less or more is rounding. */
 	if (uncapped > part->points + 1 || uncapped < part->points - 1)
-		push_points(state, "uncapped", uncapped);
+		sh_score_push(state, "uncapped", uncapped);
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 

@@ -118,6 +118,8 @@ extern void sh_score(const struct score_rules *rules, struct predicate_row *row,
 /* Thousandths as a number without needless zeros, and the other way round. */
 extern Numeric sh_score_numeric(int64 milli);
 extern int64 sh_score_milli(Numeric points);
+/* Thousandths as a member of an object under construction. */
+extern void sh_score_push(JsonbParseState **state, const char *key, int64 milli);
 /* The amount as it is stored: counted from the epoch of its half-life. */
 extern double sh_score_stored(const struct score_rules *rules, const struct score_amount *amount);
 
@@ -166,6 +168,11 @@ struct score_columns
 };
 
 extern const struct score_columns *sh_score_columns(Oid relid, TupleDesc desc);
+/*
+ * Converted or in the bin: the score stays what it was, whatever happens around the lead. status is
+ * a text.
+ */
+extern bool sh_score_is_closed(Datum status, bool status_null, bool deleted);
 /* The values of a row of crm.lead; relid InvalidOid when the row type has no relation. */
 extern void sh_score_row(Oid relid, TupleDesc desc, HeapTuple tuple, struct predicate_row *out);
 /* A row of crm.lead given as a record; release the descriptor when done. */

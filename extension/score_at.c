@@ -20,16 +20,6 @@ PG_FUNCTION_INFO_V1(sh_score_of);
 PG_FUNCTION_INFO_V1(sh_score_worth);
 PG_FUNCTION_INFO_V1(sh_score_shift);
 
-static void
-push_milli(JsonbParseState **state, const char *key, int64 milli)
-{
-	JsonbValue v = { .type = jbvNumeric };
-
-	v.val.numeric = sh_score_numeric(milli);
-	sh_json_key(state, key);
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
 static Jsonb *
 score_json(const struct score *score)
 {
@@ -37,10 +27,10 @@ score_json(const struct score *score)
 	JsonbValue reasons = { .type = jbvBinary };
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_milli(&state, "score", score->points);
-	push_milli(&state, "fit", score->fit);
+	sh_score_push(&state, "score", score->points);
+	sh_score_push(&state, "fit", score->fit);
 	if (score->engaged)
-		push_milli(&state, "engagement", score->engagement);
+		sh_score_push(&state, "engagement", score->engagement);
 	else
 		sh_json_string(&state, "engagement", NULL);
 	sh_json_string(&state, "grade", score->grade);

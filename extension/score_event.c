@@ -9,9 +9,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -19,10 +17,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 #include "saleshub.h"
 #include "score.h"
+#include "transition.h"
 
 PG_FUNCTION_INFO_V1(sh_activity_score);
 PG_FUNCTION_INFO_V1(sh_activity_link_score);
@@ -411,40 +409,15 @@ events_count(const pg_uuid_t *org)
 	return sh_score_rules(org, true)->has_events;
 }
 
-struct transition
-{
-	Tuplestorestate *store;
-	TupleTableSlot *slot;
-};
-
-static void
-open_transition(struct transition *rows, Tuplestorestate *store, TupleDesc desc)
-{
-	rows->store = store;
-	rows->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	tuplestore_rescan(store);
-}
-
-static bool
-next_row(struct transition *rows)
-{
-	return tuplestore_gettupleslot(rows->store, true, false, rows->slot);
-}
-
-static void
-close_transition(struct transition *rows)
-{
-	ExecDropSingleTupleTableSlot(rows->slot);
-	tuplestore_rescan(rows->store);
-}
-
 /* AFTER INSERT or DELETE on crm.activity_link, for each statement: links of leads. */
 Datum
 sh_activity_link_score(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	struct found found = { 0 };
-	struct transition rows;
+	struct sh_transition rows;
+	TupleTableSlot *old;
+	TupleTableSlot *new;
 	TupleDesc desc;
 	AttrNumber org;
 	AttrNumber activity;
@@ -458,67 +431,58 @@ sh_activity_link_score(PG_FUNCTION_ARGS)
 	activity = SPI_fnumber(desc, "activity_id");
 	entity = SPI_fnumber(desc, "entity");
 	lead = SPI_fnumber(desc, "entity_id");
-	open_transition(
-		&rows, trigger->tg_newtable ? trigger->tg_newtable : trigger->tg_oldtable, desc);
-	while (next_row(&rows))
+	sh_transition_open(&rows, trigger);
+	while (sh_transition_next(&rows, &old, &new))
 	{
+		TupleTableSlot *row = new ? new : old;
 		bool isnull;
-		text *kind = DatumGetTextPP(slot_getattr(rows.slot, entity, &isnull));
+		text *kind = DatumGetTextPP(slot_getattr(row, entity, &isnull));
 		pg_uuid_t *of;
 
 		if (VARSIZE_ANY_EXHDR(kind) != 4 || memcmp(VARDATA_ANY(kind), "lead", 4) != 0)
 			continue;
-		of = DatumGetUUIDP(slot_getattr(rows.slot, org, &isnull));
+		of = DatumGetUUIDP(slot_getattr(row, org, &isnull));
 		if (events_count(of))
-			add_found(&found,
-					  of,
-					  slot_getattr(rows.slot, lead, &isnull),
-					  slot_getattr(rows.slot, activity, &isnull));
+			add_found(
+				&found, of, slot_getattr(row, lead, &isnull), slot_getattr(row, activity, &isnull));
 	}
-	close_transition(&rows);
+	sh_transition_close(&rows);
 	score_found(&found);
 	return PointerGetDatum(NULL);
 }
 
-/* What of an activity makes an event: whether, when, and what rules may ask for. */
-static const char *const event_columns[] = {
-	"done_at", "deleted_at", "type", "outcome", "direction", "subject", "duration_s", "created_at"
+/* The columns of crm.activity that are asked for. */
+enum activity_column
+{
+	ACTIVITY_ORG,
+	ACTIVITY_ID,
+	ACTIVITY_UPDATED,
+	ACTIVITY_DONE, /* from here on: what makes an event, whether, when, and what rules ask for */
+	ACTIVITY_COLUMNS = ACTIVITY_DONE + 8
 };
 
-static bool
-same_value(const struct transition *a, const struct transition *b, AttrNumber attno)
-{
-	Form_pg_attribute att = TupleDescAttr(a->slot->tts_tupleDescriptor, attno - 1);
-	bool null_a;
-	bool null_b;
-	Datum va = slot_getattr(a->slot, attno, &null_a);
-	Datum vb = slot_getattr(b->slot, attno, &null_b);
-
-	if (null_a || null_b)
-		return null_a == null_b;
-	return datum_image_eq(va, vb, att->attbyval, att->attlen);
-}
+static const char *const activity_names[ACTIVITY_COLUMNS] = {
+	"org_id",  "activity_id", "updated_at", "done_at",	  "deleted_at", "type",
+	"outcome", "direction",	  "subject",	"duration_s", "created_at"
+};
 
 /* One that is said to be done in the future counts as of when it was last written. */
 static bool
-is_ahead(const struct transition *row, AttrNumber done, AttrNumber updated)
+is_ahead(TupleTableSlot *row, const AttrNumber *at)
 {
 	bool isnull;
-	TimestampTz at = DatumGetTimestampTz(slot_getattr(row->slot, done, &isnull));
+	TimestampTz done = DatumGetTimestampTz(slot_getattr(row, at[ACTIVITY_DONE], &isnull));
 
-	return !isnull && at > DatumGetTimestampTz(slot_getattr(row->slot, updated, &isnull));
+	return !isnull && done > DatumGetTimestampTz(slot_getattr(row, at[ACTIVITY_UPDATED], &isnull));
 }
 
 static bool
-is_other_event(const struct transition *old, const struct transition *new, TupleDesc desc)
+is_other_event(TupleTableSlot *old, TupleTableSlot *new, const AttrNumber *at)
 {
-	AttrNumber done = SPI_fnumber(desc, "done_at");
-	AttrNumber updated = SPI_fnumber(desc, "updated_at");
-
-	for (int i = 0; i < lengthof(event_columns); i++)
-		if (!same_value(old, new, SPI_fnumber(desc, event_columns[i])))
+	for (int i = ACTIVITY_DONE; i < ACTIVITY_COLUMNS; i++)
+		if (!sh_transition_same(old, new, at[i]))
 			return true;
-	return is_ahead(old, done, updated) && !same_value(old, new, updated);
+	return is_ahead(old, at) && !sh_transition_same(old, new, at[ACTIVITY_UPDATED]);
 }
 
 /* The leads that these activities are about. */
@@ -571,33 +535,29 @@ sh_activity_score(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	struct found changed = { 0 };
-	struct transition old;
-	struct transition new;
-	TupleDesc desc;
-	AttrNumber org;
-	AttrNumber id;
+	struct sh_transition rows;
+	TupleTableSlot *old;
+	TupleTableSlot *new;
+	AttrNumber at[ACTIVITY_COLUMNS];
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !trigger->tg_newtable || !trigger->tg_oldtable)
 		elog(ERROR, "saleshub.activity_score must be a trigger with transition tables");
-	desc = RelationGetDescr(trigger->tg_relation);
-	org = SPI_fnumber(desc, "org_id");
-	id = SPI_fnumber(desc, "activity_id");
-	open_transition(&old, trigger->tg_oldtable, desc);
-	open_transition(&new, trigger->tg_newtable, desc);
-	while (next_row(&new) && next_row(&old))
+	memcpy(
+		at, sh_columns_needed(trigger->tg_relation, activity_names, ACTIVITY_COLUMNS), sizeof(at));
+	sh_transition_open(&rows, trigger);
+	while (sh_transition_next(&rows, &old, &new))
 	{
 		bool isnull;
-		pg_uuid_t *of = DatumGetUUIDP(slot_getattr(new.slot, org, &isnull));
-		Datum activity = slot_getattr(new.slot, id, &isnull);
+		pg_uuid_t *of = DatumGetUUIDP(slot_getattr(new, at[ACTIVITY_ORG], &isnull));
+		Datum activity = slot_getattr(new, at[ACTIVITY_ID], &isnull);
 
-		if (!is_other_event(&old, &new, desc) || !events_count(of))
+		if (!is_other_event(old, new, at) || !events_count(of))
 			continue;
 		if (changed.count > 0 && memcmp(&changed.org, of, UUID_LEN) != 0)
 			score_changed(&changed);
 		add_found(&changed, of, activity, activity);
 	}
-	close_transition(&old);
-	close_transition(&new);
+	sh_transition_close(&rows);
 	score_changed(&changed);
 	return PointerGetDatum(NULL);
 }

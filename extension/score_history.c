@@ -2,18 +2,16 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 #include "saleshub.h"
 #include "score.h"
+#include "transition.h"
 
 PG_FUNCTION_INFO_V1(sh_lead_score_history);
 
@@ -38,19 +36,30 @@ static const char *const history_names[HISTORY_COLUMNS] = {
 	"grade",  "reasons",		  "cause",	 "activity_id", "at"
 };
 
-struct history_reader
+/* The columns of crm.lead that are asked for. */
+enum lead_column
 {
-	Tuplestorestate *store;
+	LEAD_ORG,
+	LEAD_ID,
+	LEAD_SCORE,
+	LEAD_ENGAGEMENT,
+	LEAD_AS_OF,
+	LEAD_GRADE,
+	LEAD_REASONS,
+	LEAD_STATUS,
+	LEAD_DELETED,
+	LEAD_COLUMNS
+};
+
+static const char *const lead_names[LEAD_COLUMNS] = {
+	"org_id", "lead_id",	   "score",	 "engagement", "score_as_of",
+	"grade",  "score_reasons", "status", "deleted_at"
+};
+
+struct lead_row
+{
 	TupleTableSlot *slot;
-	AttrNumber org;
-	AttrNumber lead;
-	AttrNumber score;
-	AttrNumber engagement;
-	AttrNumber as_of;
-	AttrNumber grade;
-	AttrNumber reasons;
-	AttrNumber status;
-	AttrNumber deleted;
+	AttrNumber at[LEAD_COLUMNS];
 };
 
 /* What the history ends with. */
@@ -70,79 +79,41 @@ struct moved
 	Datum *leads;
 };
 
-static void
-open_reader(struct history_reader *reader, Tuplestorestate *store, TupleDesc desc)
+static bool
+same_value(struct lead_row *a, struct lead_row *b, enum lead_column column)
 {
-	reader->store = store;
-	reader->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	reader->org = SPI_fnumber(desc, "org_id");
-	reader->lead = SPI_fnumber(desc, "lead_id");
-	reader->score = SPI_fnumber(desc, "score");
-	reader->engagement = SPI_fnumber(desc, "engagement");
-	reader->as_of = SPI_fnumber(desc, "score_as_of");
-	reader->status = SPI_fnumber(desc, "status");
-	reader->deleted = SPI_fnumber(desc, "deleted_at");
-	reader->grade = SPI_fnumber(desc, "grade");
-	reader->reasons = SPI_fnumber(desc, "score_reasons");
-	tuplestore_rescan(store);
+	return sh_transition_same(a->slot, b->slot, a->at[column]);
 }
 
 static bool
-next_row(struct history_reader *reader)
-{
-	return tuplestore_gettupleslot(reader->store, true, false, reader->slot);
-}
-
-static void
-close_reader(struct history_reader *reader)
-{
-	ExecDropSingleTupleTableSlot(reader->slot);
-	tuplestore_rescan(reader->store);
-}
-
-static bool
-same_value(struct history_reader *a, struct history_reader *b, AttrNumber attno)
-{
-	Form_pg_attribute att = TupleDescAttr(a->slot->tts_tupleDescriptor, attno - 1);
-	bool null_a;
-	bool null_b;
-	Datum va = slot_getattr(a->slot, attno, &null_a);
-	Datum vb = slot_getattr(b->slot, attno, &null_b);
-
-	if (null_a || null_b)
-		return null_a == null_b;
-	return datum_image_eq(va, vb, att->attbyval, att->attlen);
-}
-
-static bool
-is_null(struct history_reader *reader, AttrNumber attno)
+is_null(struct lead_row *row, enum lead_column column)
 {
 	bool isnull;
 
-	(void) slot_getattr(reader->slot, attno, &isnull);
+	(void) slot_getattr(row->slot, row->at[column], &isnull);
 	return isnull;
 }
 
 static Datum
-value_of(struct history_reader *reader, AttrNumber attno)
+value_of(struct lead_row *row, enum lead_column column)
 {
 	bool isnull;
 
-	return slot_getattr(reader->slot, attno, &isnull);
+	return slot_getattr(row->slot, row->at[column], &isnull);
 }
 
 /* When the score is of, which is when it was written unless events count. */
 static TimestampTz
-instant_of(struct history_reader *row)
+instant_of(struct lead_row *row)
 {
-	if (is_null(row, row->as_of))
+	if (is_null(row, LEAD_AS_OF))
 		return GetCurrentTransactionStartTimestamp();
-	return DatumGetTimestampTz(value_of(row, row->as_of));
+	return DatumGetTimestampTz(value_of(row, LEAD_AS_OF));
 }
 
 /* Add the lead in new; previous is NULL for one just created. */
 static void
-add_row(struct sh_rows *rows, Numeric previous, struct history_reader *new, const char *cause)
+add_row(struct sh_rows *rows, Numeric previous, struct lead_row *new, const char *cause)
 {
 	Datum values[HISTORY_COLUMNS] = { 0 };
 	bool nulls[HISTORY_COLUMNS] = { false };
@@ -150,15 +121,16 @@ add_row(struct sh_rows *rows, Numeric previous, struct history_reader *new, cons
 	pg_uuid_t id;
 
 	sh_uuid_v7(&id);
-	values[HISTORY_ORG] = slot_getattr(new->slot, new->org, &nulls[HISTORY_ORG]);
+	values[HISTORY_ORG] = slot_getattr(new->slot, new->at[LEAD_ORG], &nulls[HISTORY_ORG]);
 	values[HISTORY_ID] = UUIDPGetDatum(&id);
-	values[HISTORY_LEAD] = slot_getattr(new->slot, new->lead, &nulls[HISTORY_LEAD]);
-	values[HISTORY_SCORE] = slot_getattr(new->slot, new->score, &nulls[HISTORY_SCORE]);
+	values[HISTORY_LEAD] = slot_getattr(new->slot, new->at[LEAD_ID], &nulls[HISTORY_LEAD]);
+	values[HISTORY_SCORE] = slot_getattr(new->slot, new->at[LEAD_SCORE], &nulls[HISTORY_SCORE]);
 	nulls[HISTORY_PREVIOUS] = !previous;
 	if (previous)
 		values[HISTORY_PREVIOUS] = NumericGetDatum(previous);
-	values[HISTORY_GRADE] = slot_getattr(new->slot, new->grade, &nulls[HISTORY_GRADE]);
-	values[HISTORY_REASONS] = slot_getattr(new->slot, new->reasons, &nulls[HISTORY_REASONS]);
+	values[HISTORY_GRADE] = slot_getattr(new->slot, new->at[LEAD_GRADE], &nulls[HISTORY_GRADE]);
+	values[HISTORY_REASONS] =
+		slot_getattr(new->slot, new->at[LEAD_REASONS], &nulls[HISTORY_REASONS]);
 	if (!nulls[HISTORY_REASONS])
 		values[HISTORY_REASONS] = PointerGetDatum(PG_DETOAST_DATUM(values[HISTORY_REASONS]));
 	values[HISTORY_CAUSE] = PointerGetDatum(cstring_to_text(cause));
@@ -172,14 +144,14 @@ add_row(struct sh_rows *rows, Numeric previous, struct history_reader *new, cons
 }
 
 static void
-read_latest(struct history_reader *row, struct latest *out)
+read_latest(struct lead_row *row, struct latest *out)
 {
 	static const char sql[] = "SELECT h.score, h.grade FROM crm.score_history AS h"
 							  " WHERE h.org_id OPERATOR(pg_catalog.=) $1"
 							  " AND h.lead_id OPERATOR(pg_catalog.=) $2"
 							  " ORDER BY h.score_history_id DESC LIMIT 1";
 	Oid types[2] = { UUIDOID, UUIDOID };
-	Datum values[2] = { value_of(row, row->org), value_of(row, row->lead) };
+	Datum values[2] = { value_of(row, LEAD_ORG), value_of(row, LEAD_ID) };
 	MemoryContext outside = CurrentMemoryContext;
 	MemoryContext before;
 	struct sh_identity identity;
@@ -206,9 +178,9 @@ read_latest(struct history_reader *row, struct latest *out)
 }
 
 static bool
-same_grade(struct history_reader *row, const text *grade)
+same_grade(struct lead_row *row, const text *grade)
 {
-	text *now = is_null(row, row->grade) ? NULL : DatumGetTextPP(value_of(row, row->grade));
+	text *now = is_null(row, LEAD_GRADE) ? NULL : DatumGetTextPP(value_of(row, LEAD_GRADE));
 
 	if (!now || !grade)
 		return !now && !grade;
@@ -221,18 +193,17 @@ same_grade(struct history_reader *row, const text *grade)
  * when it is far enough from what was remembered last.
  */
 static void
-add_moving(struct sh_rows *rows, struct history_reader *old, struct history_reader *new,
-		   const char *cause)
+add_moving(struct sh_rows *rows, struct lead_row *old, struct lead_row *new, const char *cause)
 {
-	int64 delta = sh_score_rules(DatumGetUUIDP(value_of(new, new->org)), true)->delta;
-	int64 now = sh_score_milli(DatumGetNumeric(value_of(new, new->score)));
+	int64 delta = sh_score_rules(DatumGetUUIDP(value_of(new, LEAD_ORG)), true)->delta;
+	int64 now = sh_score_milli(DatumGetNumeric(value_of(new, LEAD_SCORE)));
 	struct latest latest;
 	int64 moved;
 
 	read_latest(new, &latest);
 	if (!latest.found)
 	{
-		add_row(rows, DatumGetNumeric(value_of(old, old->score)), new, cause);
+		add_row(rows, DatumGetNumeric(value_of(old, LEAD_SCORE)), new, cause);
 		return;
 	}
 	moved = now - sh_score_milli(latest.score);
@@ -241,27 +212,24 @@ add_moving(struct sh_rows *rows, struct history_reader *old, struct history_read
 }
 
 static void
-add_change(struct sh_rows *rows, struct history_reader *old, struct history_reader *new,
-		   const char *cause)
+add_change(struct sh_rows *rows, struct lead_row *old, struct lead_row *new, const char *cause)
 {
-	if (same_value(old, new, new->score) && same_value(old, new, new->reasons) &&
-		same_value(old, new, new->grade))
+	if (same_value(old, new, LEAD_SCORE) && same_value(old, new, LEAD_REASONS) &&
+		same_value(old, new, LEAD_GRADE))
 		return;
-	if (!is_null(old, old->engagement) || !is_null(new, new->engagement))
+	if (!is_null(old, LEAD_ENGAGEMENT) || !is_null(new, LEAD_ENGAGEMENT))
 		add_moving(rows, old, new, cause);
 	else
-		add_row(rows, DatumGetNumeric(value_of(old, old->score)), new, cause);
+		add_row(rows, DatumGetNumeric(value_of(old, LEAD_SCORE)), new, cause);
 }
 
 /* --- leads that are closed or opened --- */
 
 static bool
-is_closed(struct history_reader *row)
+is_closed(struct lead_row *row)
 {
-	text *status = DatumGetTextPP(value_of(row, row->status));
-
-	return !is_null(row, row->deleted) ||
-		   (VARSIZE_ANY_EXHDR(status) == 9 && memcmp(VARDATA_ANY(status), "converted", 9) == 0);
+	return sh_score_is_closed(
+		value_of(row, LEAD_STATUS), is_null(row, LEAD_STATUS), !is_null(row, LEAD_DELETED));
 }
 
 /* What the closed ones were engaged by is no longer offered; of the opened ones it is again. */
@@ -274,12 +242,12 @@ store_moved(struct moved *moved)
 }
 
 static void
-note_moved(struct moved *moved, struct history_reader *old, struct history_reader *new)
+note_moved(struct moved *moved, struct lead_row *old, struct lead_row *new)
 {
-	const pg_uuid_t *org = DatumGetUUIDP(value_of(new, new->org));
+	const pg_uuid_t *org = DatumGetUUIDP(value_of(new, LEAD_ORG));
 
 	if (is_closed(old) == is_closed(new) ||
-		(is_null(old, old->engagement) && is_null(new, new->engagement)))
+		(is_null(old, LEAD_ENGAGEMENT) && is_null(new, LEAD_ENGAGEMENT)))
 		return;
 	if (moved->count > 0 && memcmp(&moved->org, org, UUID_LEN) != 0)
 		store_moved(moved);
@@ -291,40 +259,34 @@ note_moved(struct moved *moved, struct history_reader *old, struct history_reade
 						   palloc(moved->space * sizeof(*moved->leads));
 	}
 	moved->org = *org;
-	moved->leads[moved->count++] = datumCopy(value_of(new, new->lead), false, UUID_LEN);
+	moved->leads[moved->count++] = datumCopy(value_of(new, LEAD_ID), false, UUID_LEN);
 }
 
-/*
- * Old and new rows of an UPDATE stand at the same place in their two stores: the executor
- * appends both when a row was changed.
- */
 static void
-write_rows(struct sh_rows *rows, TriggerData *trigger, const char *cause)
+write_rows(struct sh_rows *to, const TriggerData *trigger, const char *cause)
 {
-	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
-	bool update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 	struct moved moved = { 0 };
-	struct history_reader old;
-	struct history_reader new;
+	struct sh_transition rows;
+	struct lead_row old;
+	struct lead_row new;
 
-	open_reader(&new, trigger->tg_newtable, desc);
-	if (update)
-		open_reader(&old, trigger->tg_oldtable, desc);
-	while (next_row(&new))
+	memcpy(
+		old.at, sh_columns_needed(trigger->tg_relation, lead_names, LEAD_COLUMNS), sizeof(old.at));
+	memcpy(new.at, old.at, sizeof(new.at));
+	sh_transition_open(&rows, trigger);
+	while (sh_transition_next(&rows, &old.slot, &new.slot))
 	{
-		if (!update)
+		if (!old.slot)
 		{
-			add_row(rows, NULL, &new, cause);
+			add_row(to, NULL, &new, cause);
 			continue;
 		}
-		if (!next_row(&old) || !same_value(&old, &new, new.lead))
+		if (!same_value(&old, &new, LEAD_ID))
 			elog(ERROR, "the old and new rows of an update do not match");
-		add_change(rows, &old, &new, cause);
+		add_change(to, &old, &new, cause);
 		note_moved(&moved, &old, &new);
 	}
-	if (update)
-		close_reader(&old);
-	close_reader(&new);
+	sh_transition_close(&rows);
 	store_moved(&moved);
 }
 

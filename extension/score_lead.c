@@ -186,17 +186,22 @@ same_written(const struct written *a, const struct written *b)
 	return true;
 }
 
-/* Converted or in the bin: the score stays what it was, whatever happens around the lead. */
+bool
+sh_score_is_closed(Datum status, bool status_null, bool deleted)
+{
+	text *value = status_null ? NULL : DatumGetTextPP(status);
+
+	return deleted || (value && VARSIZE_ANY_EXHDR(value) == 9 &&
+					   memcmp(VARDATA_ANY(value), "converted", 9) == 0);
+}
+
 static bool
 is_closed(HeapTuple tuple, TupleDesc desc, const struct score_columns *cols)
 {
 	bool isnull;
 	Datum status = heap_getattr(tuple, cols->status, desc, &isnull);
-	text *value = isnull ? NULL : DatumGetTextPP(status);
 
-	if (value && VARSIZE_ANY_EXHDR(value) == 9 && memcmp(VARDATA_ANY(value), "converted", 9) == 0)
-		return true;
-	return !heap_attisnull(tuple, cols->deleted, desc);
+	return sh_score_is_closed(status, isnull, !heap_attisnull(tuple, cols->deleted, desc));
 }
 
 static const pg_uuid_t *

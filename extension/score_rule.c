@@ -5,10 +5,8 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -29,9 +27,9 @@ PG_FUNCTION_INFO_V1(sh_score_moved);
 #define MILLI 1000
 #define CAP_DEFAULT 100
 
-static struct sh_org_cache cache = {
-	.name = "saleshub rules", .relation.name = "score_version", .most = CACHED_ORGS
-};
+static struct sh_org_cache cache = { .name = "saleshub rules",
+									 .relation.name = "score_version",
+									 .most = CACHED_ORGS };
 
 /* Rules that are being put into force: the cache cannot vouch for them. */
 static struct
@@ -50,10 +48,7 @@ static struct
 static void
 lock_rules(const pg_uuid_t *org, bool alone)
 {
-	int64 key = (int64) DatumGetUInt64(hash_any_extended(org->data, UUID_LEN, RULES_LOCK_SEED));
-
-	(void) DirectFunctionCall1(
-		alone ? pg_advisory_xact_lock_int8 : pg_advisory_xact_lock_shared_int8, Int64GetDatum(key));
+	sh_org_lock(org, RULES_LOCK_SEED, alone);
 }
 
 void
