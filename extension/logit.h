@@ -81,14 +81,21 @@ extern void sh_logit_sums(const struct logit_data *data, const double *coef, dou
 /* The reverse: what was summed by joint codes, by levels; added to levels[offset[features]]. */
 extern void sh_logit_levels(const struct logit_data *data, const double *sums, double *levels);
 
+/* Which fold something is in; the same in every run. */
+static inline int
+sh_logit_fold_of(uint32 number)
+{
+	uint64 z = (number + 1) * UINT64CONST(0x9e3779b97f4a7c15);
+
+	z = (z ^ (z >> 30)) * UINT64CONST(0xbf58476d1ce4e5b9);
+	return (z ^ (z >> 27)) % LOGIT_FOLDS;
+}
+
 /* The fold of a row of many: of its block. */
 static inline int
 sh_logit_fold(int row)
 {
-	uint64 z = ((uint32) row / LOGIT_BLOCK + 1) * UINT64CONST(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64CONST(0xbf58476d1ce4e5b9);
-	return (z ^ (z >> 27)) % LOGIT_FOLDS;
+	return sh_logit_fold_of((uint32) row / LOGIT_BLOCK);
 }
 
 /* Memory for what is large. */

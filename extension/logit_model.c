@@ -1,4 +1,4 @@
-/* Models as JSON. */
+/* Models: what they say, and as JSON. */
 #include "postgres.h"
 
 #include <math.h>
@@ -17,10 +17,20 @@ static const char *const states[] = {
 	[LOGIT_NOT_BETTER] = "not_better",
 };
 
+double
+sh_logit_log_odds(const struct logit_model *model, const int *level)
+{
+	double z = model->intercept;
+
+	for (int f = 0; f < model->features; f++)
+		z += model->log_odds[model->offset[f] + level[f]];
+	return z;
+}
+
 /* --- to JSON --- */
 
-JsonbValue
-sh_logit_number_json(double value)
+static JsonbValue
+number_json(double value)
 {
 	JsonbValue v = { .type = jbvNumeric };
 
@@ -31,10 +41,10 @@ sh_logit_number_json(double value)
 	return v;
 }
 
-static void
-add_double(JsonbParseState **state, const char *key, double value)
+void
+sh_logit_push(JsonbParseState **state, const char *key, double value)
 {
-	JsonbValue v = sh_logit_number_json(value);
+	JsonbValue v = number_json(value);
 
 	sh_json_key(state, key);
 	pushJsonbValue(state, WJB_VALUE, &v);
@@ -47,7 +57,7 @@ add_doubles(JsonbParseState **state, const char *key, const double *values, int 
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < n; i++)
 	{
-		JsonbValue v = sh_logit_number_json(values[i]);
+		JsonbValue v = number_json(values[i]);
 
 		pushJsonbValue(state, WJB_ELEM, &v);
 	}
@@ -99,21 +109,21 @@ add_card(JsonbParseState **state, const struct logit_card *card)
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	sh_json_number(state, "n", card->n);
 	sh_json_number(state, "won", card->won);
-	add_double(state, "base_rate", card->base_rate);
-	add_double(state, "auc", card->auc);
-	add_double(state, "brier", card->brier);
-	add_double(state, "log_loss", card->log_loss);
-	add_double(state, "base_log_loss", card->base_log_loss);
-	add_double(state, "ece10", card->ece);
-	add_double(state, "lift10", card->lift);
+	sh_logit_push(state, "base_rate", card->base_rate);
+	sh_logit_push(state, "auc", card->auc);
+	sh_logit_push(state, "brier", card->brier);
+	sh_logit_push(state, "log_loss", card->log_loss);
+	sh_logit_push(state, "base_log_loss", card->base_log_loss);
+	sh_logit_push(state, "ece10", card->ece);
+	sh_logit_push(state, "lift10", card->lift);
 	sh_json_key(state, "reliability");
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
 	for (int b = 0; b < CARD_BINS; b++)
 	{
 		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 		sh_json_number(state, "n", card->bins[b].n);
-		add_double(state, "predicted", card->bins[b].predicted);
-		add_double(state, "observed", card->bins[b].observed);
+		sh_logit_push(state, "predicted", card->bins[b].predicted);
+		sh_logit_push(state, "observed", card->bins[b].observed);
 		pushJsonbValue(state, WJB_END_OBJECT, NULL);
 	}
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
@@ -129,10 +139,10 @@ sh_logit_to_json(const struct logit_model *model)
 	sh_json_string(&state, "state", states[model->state]);
 	sh_json_number(&state, "n", model->n);
 	sh_json_number(&state, "won", model->won);
-	add_double(&state, "intercept", model->intercept);
+	sh_logit_push(&state, "intercept", model->intercept);
 	if (model->state != LOGIT_INSUFFICIENT)
 	{
-		add_double(&state, "l2", model->l2);
+		sh_logit_push(&state, "l2", model->l2);
 		sh_json_number(&state, "iterations", model->iterations);
 		sh_json_bool(&state, "converged", model->converged);
 		add_card(&state, &model->card);

@@ -27,8 +27,10 @@ struct logit_model
 	bool converged;
 };
 
-/* A number with every digit of the double, so that sums stay what they are. */
-extern JsonbValue sh_logit_number_json(double value);
+/* The log odds of a row that has these levels. */
+extern double sh_logit_log_odds(const struct logit_model *model, const int *level);
+/* A member of an object under construction, with every digit, so that sums stay what they are. */
+extern void sh_logit_push(JsonbParseState **state, const char *key, double value);
 /* As JSON, in the current memory context. */
 extern Jsonb *sh_logit_to_json(const struct logit_model *model);
 /*

@@ -5,7 +5,9 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/lsyscache.h"
@@ -18,6 +20,7 @@
 
 PG_FUNCTION_INFO_V1(sh_logit_probability);
 PG_FUNCTION_INFO_V1(sh_logit_explain);
+PG_FUNCTION_INFO_V1(sh_model_levels_of);
 
 /* A model ready for rows of one type; kept for the calls of one statement. */
 struct applied
@@ -52,22 +55,17 @@ applied_new(MemoryContext parent, Jsonb *json, HeapTupleHeader row)
 	a->reader = palloc0(Max(a->model->features, 1) * sizeof *a->reader);
 	for (int f = 0; f < a->model->features; f++)
 	{
-		a->attribute[f] = -1;
-		for (int i = 0; i < a->desc->natts; i++)
-		{
-			Form_pg_attribute attribute = TupleDescAttr(a->desc, i);
+		int attribute = SPI_fnumber(a->desc, a->model->feature[f].name);
 
-			if (attribute->attisdropped ||
-				strcmp(NameStr(attribute->attname), a->model->feature[f].name) != 0)
-				continue;
-			a->attribute[f] = i;
-			sh_logit_reader(&a->reader[f], attribute->atttypid);
-			if (a->reader[f].words != a->model->feature[f].words)
-				ereport(ERROR,
-						(errcode(ERRCODE_DATATYPE_MISMATCH),
-						 errmsg("column \"%s\" is of another type than the model was trained on",
-								a->model->feature[f].name)));
-		}
+		a->attribute[f] = attribute > 0 ? attribute - 1 : -1;
+		if (attribute <= 0)
+			continue;
+		sh_logit_reader(&a->reader[f], SPI_gettypeid(a->desc, attribute));
+		if (a->reader[f].words != a->model->feature[f].words)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" is of another type than the model was trained on",
+							a->model->feature[f].name)));
 	}
 	MemoryContextSwitchTo(old);
 	return a;
@@ -114,16 +112,6 @@ levels_of(const struct applied *a, HeapTupleHeader row, int *level)
 	pfree(nulls);
 }
 
-static double
-sum_of(const struct applied *a, const int *level)
-{
-	double z = a->model->intercept;
-
-	for (int f = 0; f < a->model->features; f++)
-		z += a->model->log_odds[a->model->offset[f] + level[f]];
-	return z;
-}
-
 /* saleshub.logit_probability(model jsonb, lead record) returns float8 */
 Datum
 sh_logit_probability(PG_FUNCTION_ARGS)
@@ -134,18 +122,9 @@ sh_logit_probability(PG_FUNCTION_ARGS)
 	double z;
 
 	levels_of(a, row, level);
-	z = sum_of(a, level);
+	z = sh_logit_log_odds(a->model, level);
 	pfree(level);
 	PG_RETURN_FLOAT8(sh_logistic(z));
-}
-
-static void
-push_double(JsonbParseState **state, const char *key, double value)
-{
-	JsonbValue v = sh_logit_number_json(value);
-
-	sh_json_key(state, key);
-	pushJsonbValue(state, WJB_VALUE, &v);
 }
 
 /* What a level says: the word, the range, or that nothing is known. */
@@ -157,14 +136,30 @@ push_level(JsonbParseState **state, const struct logit_feature *feature, int lev
 	else if (!feature->words)
 	{
 		if (level > 1)
-			push_double(state, "from", feature->edges[level - 2]);
+			sh_logit_push(state, "from", feature->edges[level - 2]);
 		if (level <= feature->nedges)
-			push_double(state, "below", feature->edges[level - 1]);
+			sh_logit_push(state, "below", feature->edges[level - 1]);
 	}
 	else if (level < feature->levels - 1)
 		sh_json_string(state, "value", feature->word[level - 1]);
 	else
 		sh_json_bool(state, "other", true);
+}
+
+/* saleshub.model_levels(model jsonb, record) returns integer[] */
+Datum
+sh_model_levels_of(PG_FUNCTION_ARGS)
+{
+	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(1);
+	struct applied *a = applied_for(fcinfo->flinfo, PG_GETARG_JSONB_P(0), row);
+	int n = a->model->features;
+	int *level = palloc(Max(n, 1) * sizeof *level);
+	Datum *levels = palloc(Max(n, 1) * sizeof *levels);
+
+	levels_of(a, row, level);
+	for (int f = 0; f < n; f++)
+		levels[f] = Int32GetDatum(level[f]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(levels, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
 /* saleshub.logit_explain(model jsonb, lead record) returns jsonb */
@@ -179,11 +174,11 @@ sh_logit_explain(PG_FUNCTION_ARGS)
 	double z;
 
 	levels_of(a, row, level);
-	z = sum_of(a, level);
+	z = sh_logit_log_odds(a->model, level);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_double(&state, "probability", sh_logistic(z));
-	push_double(&state, "log_odds", z);
-	push_double(&state, "intercept", model->intercept);
+	sh_logit_push(&state, "probability", sh_logistic(z));
+	sh_logit_push(&state, "log_odds", z);
+	sh_logit_push(&state, "intercept", model->intercept);
 	sh_json_key(&state, "reasons");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int f = 0; f < model->features; f++)
@@ -191,7 +186,7 @@ sh_logit_explain(PG_FUNCTION_ARGS)
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 		sh_json_string(&state, "feature", model->feature[f].name);
 		push_level(&state, &model->feature[f], level[f]);
-		push_double(&state, "log_odds", model->log_odds[model->offset[f] + level[f]]);
+		sh_logit_push(&state, "log_odds", model->log_odds[model->offset[f] + level[f]]);
 		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);

@@ -41,16 +41,6 @@ struct calibration
 	double shift, scale;
 };
 
-/* Which fold a row of few is in; the same in every run. */
-static int
-fold_of(uint32 row)
-{
-	uint64 z = (row + 1) * UINT64CONST(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64CONST(0xbf58476d1ce4e5b9);
-	return (z ^ (z >> 27)) % LOGIT_FOLDS;
-}
-
 static struct held_out
 held_out_new(int n)
 {
@@ -84,7 +74,7 @@ hold_out(const struct logit_data *data, double l2, const double *start)
 		{
 			int row = (int) ((int64) i * data->rows / n);
 
-			if (fold_of(row) != fold)
+			if (sh_logit_fold_of(row) != fold)
 				picked[count++] = row;
 		}
 		/* where the fit begins makes it quicker, not other */
@@ -95,7 +85,7 @@ hold_out(const struct logit_data *data, double l2, const double *start)
 		{
 			int row = (int) ((int64) i * data->rows / n);
 
-			if (fold_of(row) == fold)
+			if (sh_logit_fold_of(row) == fold)
 				hold(&out, data, sums, fit.coef[last], row);
 		}
 	}

@@ -300,16 +300,6 @@ sh_model_levels(const struct score_model *model, const struct model_row *row, in
 		level[f] = level_of(&model->feature[f], &model->logit->feature[f], row);
 }
 
-double
-sh_model_log_odds(const struct score_model *model, const int *level)
-{
-	double z = model->logit->intercept;
-
-	for (int f = 0; f < model->logit->features; f++)
-		z += model->logit->log_odds[model->logit->offset[f] + level[f]];
-	return z;
-}
-
 int
 sh_model_lead_age(TimestampTz created, TimestampTz now)
 {

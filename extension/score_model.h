@@ -62,7 +62,5 @@ extern const struct score_model *sh_model_of(const pg_uuid_t *org, enum model_en
 /* The level that the row has of each feature, into level[features]. */
 extern void sh_model_levels(const struct score_model *model, const struct model_row *row,
 							int *level);
-/* The log odds of these levels. */
-extern double sh_model_log_odds(const struct score_model *model, const int *level);
 /* Days, the last milestone that a lead created at that instant has reached by now. */
 extern int sh_model_lead_age(TimestampTz created, TimestampTz now);

@@ -12,7 +12,6 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
@@ -26,7 +25,6 @@
 PG_FUNCTION_INFO_V1(sh_probability);
 PG_FUNCTION_INFO_V1(sh_probability_is_current);
 PG_FUNCTION_INFO_V1(sh_probability_reasons);
-PG_FUNCTION_INFO_V1(sh_model_levels_of);
 
 enum column
 {
@@ -149,7 +147,7 @@ tell(const struct row *row)
 	told.nothing = false;
 	told.version = model->version;
 	told.age = row->of.age;
-	told.probability = percent_or_share(row, sh_logistic(sh_model_log_odds(model, levels)));
+	told.probability = percent_or_share(row, sh_logistic(sh_logit_log_odds(model->logit, levels)));
 	return told;
 }
 
@@ -362,15 +360,6 @@ sh_probability_is_current(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(same(&before, &now) && same_number(was, was_null, is, is_null));
 }
 
-static void
-push_double(JsonbParseState **state, const char *key, double value)
-{
-	JsonbValue v = sh_logit_number_json(value);
-
-	sh_json_key(state, key);
-	pushJsonbValue(state, WJB_VALUE, &v);
-}
-
 /* What a level says: a word, a range, or that nothing is known. */
 static char *
 level_text(const struct logit_feature *feature, int level)
@@ -397,9 +386,9 @@ push_reason(JsonbParseState **state, const struct score_model *model, int f, int
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	sh_json_string(state, "feature", feature->name);
 	sh_json_string(state, "value", level_text(feature, level));
-	push_double(state, "log_odds", log_odds);
-	push_double(state, "odds_ratio", exp(Min(Max(log_odds, -700), 700)));
-	push_double(state, "delta_p", sh_logistic(z) - sh_logistic(z - log_odds));
+	sh_logit_push(state, "log_odds", log_odds);
+	sh_logit_push(state, "odds_ratio", exp(Min(Max(log_odds, -700), 700)));
+	sh_logit_push(state, "delta_p", sh_logistic(z) - sh_logistic(z - log_odds));
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
@@ -430,11 +419,11 @@ sh_probability_reasons(PG_FUNCTION_ARGS)
 	}
 	level = palloc(Max(model->logit->features, 1) * sizeof *level);
 	sh_model_levels(model, &row.of, level);
-	z = sh_model_log_odds(model, level);
+	z = sh_logit_log_odds(model->logit, level);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_double(&state, "probability", percent_or_share(&row, sh_logistic(z)));
-	push_double(&state, "log_odds", z);
-	push_double(&state, "intercept", model->logit->intercept);
+	sh_logit_push(&state, "probability", percent_or_share(&row, sh_logistic(z)));
+	sh_logit_push(&state, "log_odds", z);
+	sh_logit_push(&state, "intercept", model->logit->intercept);
 	sh_json_number(&state, "version", model->version);
 	sh_json_key(&state, "reasons");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
@@ -443,36 +432,4 @@ sh_probability_reasons(PG_FUNCTION_ARGS)
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	ReleaseTupleDesc(row.of.desc);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-}
-
-/* saleshub.model_levels(model jsonb, record) returns integer[] */
-Datum
-sh_model_levels_of(PG_FUNCTION_ARGS)
-{
-	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
-	struct logit_model *model = sh_logit_from_json(PG_GETARG_JSONB_P(0));
-	HeapTupleData tuple = { .t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header };
-	TupleDesc desc =
-		lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
-	Datum *levels = palloc(Max(model->features, 1) * sizeof *levels);
-
-	for (int f = 0; f < model->features; f++)
-	{
-		const struct logit_feature *feature = &model->feature[f];
-		int attribute = SPI_fnumber(desc, feature->name);
-		struct logit_reader reader;
-		bool isnull;
-		Datum value;
-
-		levels[f] = Int32GetDatum(0);
-		if (attribute <= 0)
-			continue;
-		value = heap_getattr(&tuple, attribute, desc, &isnull);
-		sh_logit_reader(&reader, SPI_gettypeid(desc, attribute));
-		if (!isnull && reader.words == feature->words)
-			levels[f] = Int32GetDatum(sh_logit_level(feature, &reader, value));
-	}
-	ReleaseTupleDesc(desc);
-	PG_RETURN_ARRAYTYPE_P(
-		construct_array(levels, model->features, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
