@@ -72,13 +72,14 @@ COMMENT ON FUNCTION saleshub.score_psi(jsonb) IS
 CREATE FUNCTION saleshub.score_psi_score(was jsonb, p double precision[]) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- The ten bins of the card had a tenth of the records each; they part midway between their means.
+    -- The ten bins of the card, the best one first or last, had a tenth of the records each; they part
+    -- midway between their means.
     WITH edges AS (
-        SELECT b.n, ((b.value ->> 'predicted')::float8
+        SELECT ((b.value ->> 'predicted')::float8
                      + (lead(b.value) OVER (ORDER BY b.n) ->> 'predicted')::float8) / 2 AS edge
           FROM jsonb_array_elements(was) WITH ORDINALITY b (value, n)
     ), bins AS (
-        SELECT width_bucket(t.p, (SELECT array_agg(e.edge ORDER BY e.n) FROM edges e WHERE e.edge IS NOT NULL)) AS bin,
+        SELECT width_bucket(t.p, (SELECT array_agg(e.edge ORDER BY e.edge) FROM edges e WHERE e.edge IS NOT NULL)) AS bin,
                count(*) AS n
           FROM unnest(p) AS t (p) GROUP BY 1
     )

@@ -146,6 +146,12 @@ SET saleshub.converting = 'on';
 UPDATE crm.lead l SET deleted_at = now() FROM later WHERE l.lead_id = later.lead_id;
 SELECT (d ->> 'n')::integer > 700, (d #>> '{before,ece10}')::numeric > 0.1, (d #>> '{after,ece10}')::numeric < 0.05, (d ->> 'psi_score')::numeric IS NOT NULL, d -> 'psi' ? 'source'
 FROM saleshub.score_recalibrate('lead') d;
+-- Whichever end of the card's bins comes first, the same spread is no drift and another one is.
+SELECT b.best_first, saleshub.score_psi_score(b.bins, same) < 0.01, saleshub.score_psi_score(b.bins, low) > 1
+FROM (SELECT f.best_first, jsonb_agg(jsonb_build_object('predicted', (n - 0.5) / 10) ORDER BY n * CASE WHEN f.best_first THEN -1 ELSE 1 END)
+      FROM generate_series(1, 10) n, (VALUES (false), (true)) f (best_first) GROUP BY 1) b (best_first, bins),
+     (SELECT array_agg((n - 0.5) / 1000), array_agg((n - 0.5) / 4000) FROM generate_series(1, 1000) n) p (same, low)
+ORDER BY 1;
 UPDATE crm.lead l SET deleted_at = NULL FROM later WHERE l.lead_id = later.lead_id;
 RESET saleshub.converting;
 SELECT pg_temp.later_ece() < 0.05;
