@@ -157,6 +157,24 @@ export function score(record) {
 	);
 }
 
+/** A line of a list of reasons: what, a bar of how much beside `top`, and that in words. */
+export const reason = (what, value, top, words) =>
+	h(
+		'li',
+		h('span', what),
+		h('meter', {
+			class: value < 0 ? 'minus' : '',
+			min: 0,
+			max: top,
+			value: Math.abs(value),
+			'aria-hidden': 'true',
+		}),
+		h('b', words),
+	);
+
+/** What a model calls a field, as people do. */
+export const featureTitle = (name) => title(name.replace(/^custom\./, ''));
+
 /** A short message at the corner; action {label, run} adds a button to it. */
 export function toast(text, { kind = 'info', action, seconds = 6 } = {}) {
 	const box = document.getElementById('toasts');

@@ -11,12 +11,14 @@ import {
 	decimal,
 	explain,
 	failed,
+	featureTitle,
 	fill,
 	fullName,
 	h,
 	icon,
 	money,
 	percent,
+	reason,
 	score,
 	title,
 	toast,
@@ -279,17 +281,11 @@ export function leadPanel(box, id, { close }) {
 				? h(
 						'ul.reasons',
 						rows.map((row) =>
-							h(
-								'li',
-								h('span', row.label, note(row)),
-								h('meter', {
-									class: row.points < 0 ? 'minus' : '',
-									min: 0,
-									max: top,
-									value: Math.abs(row.points),
-									'aria-hidden': 'true',
-								}),
-								h('b', row.points > 0 ? `+${row.points}` : String(row.points)),
+							reason(
+								[row.label, note(row)],
+								row.points,
+								top,
+								row.points > 0 ? `+${row.points}` : String(row.points),
 							),
 						),
 						h(
@@ -321,21 +317,14 @@ export function leadPanel(box, id, { close }) {
 			h(
 				'ul.reasons',
 				rows.map((row) =>
-					h(
-						'li',
-						h(
-							'span',
-							title(row.feature.replace(/^custom\./, '')),
+					reason(
+						[
+							featureTitle(row.feature),
 							row.value != null && h('span.muted', ` ${row.value}`),
-						),
-						h('meter', {
-							class: row.log_odds < 0 ? 'minus' : '',
-							min: 0,
-							max: top,
-							value: Math.abs(row.log_odds),
-							'aria-hidden': 'true',
-						}),
-						h('b', `× ${decimal(row.odds_ratio)}`),
+						],
+						row.log_odds,
+						top,
+						`× ${decimal(row.odds_ratio)}`,
 					),
 				),
 			),

@@ -1,7 +1,19 @@
 // The models that tell the chances of leads and deals: how good they are, and training them.
 
 import { get, me, post } from './api.js';
-import { button, decimal, failed, fill, h, number, percent, title, toast, when } from './dom.js';
+import {
+	button,
+	decimal,
+	failed,
+	featureTitle,
+	fill,
+	h,
+	number,
+	percent,
+	reason,
+	toast,
+	when,
+} from './dom.js';
 
 const SIZE = 220;
 const PAD = 34;
@@ -96,16 +108,11 @@ function card(name, model) {
 					[...model.features]
 						.sort((a, b) => b.weight - a.weight)
 						.map((feature) =>
-							h(
-								'li',
-								h('span', title(feature.feature.replace(/^custom\./, ''))),
-								h('meter', {
-									min: 0,
-									max: Math.max(...model.features.map((f) => f.weight), 0.001),
-									value: feature.weight,
-									'aria-hidden': 'true',
-								}),
-								h('b', feature.weight.toFixed(2)),
+							reason(
+								featureTitle(feature.feature),
+								feature.weight,
+								Math.max(...model.features.map((f) => f.weight), 0.001),
+								feature.weight.toFixed(2),
 							),
 						),
 				),
@@ -158,7 +165,7 @@ export function scoring(main) {
 				job = await get(`/v1/scoring/train/${job.id}`);
 			}
 			if (closed) return;
-			if (job.fault) toast(job.fault.detail, { kind: 'bad' });
+			if (job.fault) failed(job.fault);
 			else toast(job.state === 'done' ? 'The model is trained.' : 'The training was stopped.');
 			await draw(entity);
 		} catch (problem) {
