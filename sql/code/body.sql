@@ -23,6 +23,15 @@ CREATE FUNCTION saleshub.fault(pointer text, code text, detail text) RETURNS jso
 COMMENT ON FUNCTION saleshub.fault(text, text, text) IS
     'One error in a list, to be appended with ||.';
 
+CREATE FUNCTION saleshub.faults_at(at text, faults jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(e || jsonb_build_object('pointer', at || (e ->> 'pointer')) ORDER BY n), '[]')
+      FROM jsonb_array_elements(faults) WITH ORDINALITY AS f (e, n)
+$$;
+COMMENT ON FUNCTION saleshub.faults_at(text, jsonb) IS
+    'Faults of something that stands at this JSON pointer of a body; NULL counts as none';
+
 CREATE FUNCTION saleshub.format_ok(format text, value text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, crm, pg_temp

@@ -119,11 +119,9 @@ BEGIN
         faults := faults || saleshub.fault('/noun', 'not_allowed', 'is nothing that can be filtered');
     ELSIF TG_OP = 'INSERT' OR (NEW.filter, NEW.sort, NEW.columns)
                                IS DISTINCT FROM (OLD.filter, OLD.sort, OLD.columns) THEN
-        faults := faults || coalesce((
-                SELECT jsonb_agg(e || jsonb_build_object('pointer', '/filter' || (e ->> 'pointer')))
-                FROM jsonb_array_elements(
-                    saleshub.filter_compile(meta -> 'filter', coalesce(NEW.filter, 'null'))
-                    -> 'errors') e), '[]')
+        faults := faults
+            || saleshub.faults_at('/filter', saleshub.filter_compile(
+                   meta -> 'filter', coalesce(NEW.filter, 'null')) -> 'errors')
             || saleshub.filter_sort_faults(meta, NEW.sort)
             || coalesce((
                 SELECT jsonb_agg(f.fault)

@@ -23,8 +23,7 @@ COMMENT ON FUNCTION saleshub.score_predicate_errors(jsonb) IS
 CREATE FUNCTION saleshub.predicate_faults(at text, predicate jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(jsonb_agg(e || jsonb_build_object('pointer', at || (e ->> 'pointer'))), '[]')
-      FROM jsonb_array_elements(saleshub.score_predicate_errors(predicate)) AS e
+    SELECT saleshub.faults_at(at, saleshub.score_predicate_errors(predicate))
 $$;
 COMMENT ON FUNCTION saleshub.predicate_faults(text, jsonb) IS
     'All that is wrong with a predicate that stands at this JSON pointer of a body';
@@ -37,8 +36,7 @@ COMMENT ON FUNCTION saleshub.score_event_errors(jsonb) IS
 CREATE FUNCTION saleshub.event_faults(at text, predicate jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(jsonb_agg(e || jsonb_build_object('pointer', at || (e ->> 'pointer'))), '[]')
-      FROM jsonb_array_elements(saleshub.score_event_errors(predicate)) AS e
+    SELECT saleshub.faults_at(at, saleshub.score_event_errors(predicate))
 $$;
 COMMENT ON FUNCTION saleshub.event_faults(text, jsonb) IS
     'All that is wrong with a predicate over activities that stands at this JSON pointer of a body';
@@ -87,10 +85,7 @@ BEGIN
     errors := coalesce(errors, saleshub.score_predicate_errors(predicate));
     IF errors <> '[]' THEN
         PERFORM saleshub.raise('22023', 'the condition is not valid', jsonb_build_object(
-            'code', 'invalid_predicate',
-            'errors', (SELECT jsonb_agg(e || jsonb_build_object(
-                                  'pointer', score_predicate_check.pointer || (e ->> 'pointer')))
-                         FROM jsonb_array_elements(errors) AS e)));
+            'code', 'invalid_predicate', 'errors', saleshub.faults_at(pointer, errors)));
     END IF;
 END
 $$;

@@ -48,18 +48,17 @@ LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_te
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT l.org_id, l.lead_id, 'score' AS fault
+    SELECT l.org_id, l.lead_id, f.fault
       FROM crm.org AS o
      CROSS JOIN LATERAL (SELECT * FROM crm.lead AS x WHERE x.org_id = o.org_id
                           ORDER BY x.updated_at DESC LIMIT sample) AS l
-     WHERE l.deleted_at IS NULL AND l.status <> 'converted' AND NOT saleshub.score_is_current(l)
-    UNION ALL
-    SELECT l.org_id, l.lead_id, 'amounts'
-      FROM crm.org AS o
-     CROSS JOIN LATERAL (SELECT * FROM crm.lead AS x WHERE x.org_id = o.org_id
-                          ORDER BY x.updated_at DESC LIMIT sample) AS l
-     WHERE (l.engagement IS NOT NULL AND l.deleted_at IS NULL AND l.status <> 'converted')
-           <> EXISTS (SELECT FROM crm.lead_engagement AS e WHERE e.org_id = l.org_id AND e.lead_id = l.lead_id);
+     CROSS JOIN LATERAL (VALUES (l.deleted_at IS NULL AND l.status <> 'converted')) AS s (is_open)
+     CROSS JOIN LATERAL (VALUES
+         ('score', s.is_open AND NOT saleshub.score_is_current(l)),
+         ('amounts', (s.is_open AND l.engagement IS NOT NULL)
+             <> EXISTS (SELECT FROM crm.lead_engagement AS e WHERE e.org_id = l.org_id AND e.lead_id = l.lead_id))
+     ) AS f (fault, there)
+     WHERE f.there;
 END
 $$;
 COMMENT ON FUNCTION saleshub.score_faults(integer) IS

@@ -1,18 +1,27 @@
 -- The scoring rules of an organisation: checks, versions, and what clients call.
 
-CREATE FUNCTION saleshub.score_rule_check() RETURNS trigger
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-SET search_path = pg_catalog, crm, pg_temp
+CREATE FUNCTION saleshub.score_change_begin(org uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
     IF saleshub.member_role() IN ('rep', 'readonly') THEN
         PERFORM saleshub.raise('42501', 'only admins and managers change scoring rules');
     END IF;
+    PERFORM saleshub.score_lock_rules(org);
+END
+$$;
+COMMENT ON FUNCTION saleshub.score_change_begin(uuid) IS
+    'Raises 42501 unless the caller may change scoring rules, and keeps writers of leads out until that is done';
+
+CREATE FUNCTION saleshub.score_rule_check() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    PERFORM saleshub.score_change_begin(CASE TG_OP WHEN 'DELETE' THEN OLD.org_id ELSE NEW.org_id END);
     IF TG_OP = 'DELETE' THEN
-        PERFORM saleshub.score_lock_rules(OLD.org_id);
         RETURN OLD;
     END IF;
-    PERFORM saleshub.score_lock_rules(NEW.org_id);
     IF NEW.per_event THEN
         PERFORM saleshub.score_predicate_check(
             NEW.predicate, errors => saleshub.score_event_errors(NEW.predicate));
@@ -30,10 +39,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    IF saleshub.member_role() IN ('rep', 'readonly') THEN
-        PERFORM saleshub.raise('42501', 'only admins and managers change scoring rules');
-    END IF;
-    PERFORM saleshub.score_lock_rules(CASE TG_OP WHEN 'DELETE' THEN OLD.org_id ELSE NEW.org_id END);
+    PERFORM saleshub.score_change_begin(CASE TG_OP WHEN 'DELETE' THEN OLD.org_id ELSE NEW.org_id END);
     IF TG_OP = 'DELETE' THEN
         RETURN OLD;
     END IF;
@@ -396,10 +402,7 @@ CREATE FUNCTION saleshub.score_lock_rules_of_mine() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    IF saleshub.member_role() IN ('rep', 'readonly') THEN
-        PERFORM saleshub.raise('42501', 'only admins and managers change scoring rules');
-    END IF;
-    PERFORM saleshub.score_lock_rules(saleshub.org_id());
+    PERFORM saleshub.score_change_begin(saleshub.org_id());
 END
 $$;
 ALTER FUNCTION saleshub.score_lock_rules_of_mine() OWNER TO saleshub_owner;

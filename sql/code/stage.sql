@@ -68,11 +68,8 @@ BEGIN
     FROM unnest(required_fields) WITH ORDINALITY AS r (f, n)
     WHERE NOT saleshub.gate_field_ok(f);
     IF gate IS NOT NULL THEN
-        faults := faults || coalesce((
-            SELECT jsonb_agg(e || jsonb_build_object('pointer', '/gate' || (e ->> 'pointer')))
-            FROM jsonb_array_elements(
-                saleshub.filter_compile(saleshub.gate_fields(), gate) -> 'errors') e
-        ), '[]');
+        faults := faults || saleshub.faults_at(
+            '/gate', saleshub.filter_compile(saleshub.gate_fields(), gate) -> 'errors');
     END IF;
     RETURN faults;
 END;

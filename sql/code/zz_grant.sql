@@ -26,7 +26,7 @@ DECLARE
         'schema_steps', 'sign_in_locked', 'check_locked', 'credential_set', 'session_member',
         'random_256', 'refresh_token', 'member_password', 'score_is_current', 'score_lock_rules', 'score_rescore', 'match_lock_rules',
         'score_changed', 'score_cuts', 'score_linked', 'score_lock_leads', 'score_leads_of', 'score_store', 'score_rebase', 'score_faults',
-        'score_events', 'score_events_at', 'score_moved',
+        'score_events', 'score_events_at', 'score_moved', 'score_change_begin',
         'match_on', 'match_rebuild', 'match_complete', 'restrict',
         'visible_rows', 'visible_on', 'visible_figures', 'columns_on', 'sales_on', 'sales_view', 'sales_policies',
         'sales_functions', 'event_tokens',
