@@ -256,10 +256,11 @@ compare_name_words(const void *a, const void *b)
 static void
 sort_name_words(void)
 {
-	int count = 0;
+	int count = lengthof(nicknames);
 
 	for (int i = 0; i < (int) lengthof(nicknames); i++)
-		count += strlen(nicknames[i]);
+		for (const char *p = nicknames[i]; *p; p++)
+			count += *p == ' ';
 	name_words = MemoryContextAlloc(TopMemoryContext, count * sizeof(*name_words));
 	count = 0;
 	for (int i = 0; i < (int) lengthof(nicknames); i++)
