@@ -197,6 +197,9 @@ extern void sh_score_leads(const pg_uuid_t *org, const Datum *leads, const Datum
 						   int count, const char *cause);
 /* Bring the stored amounts of these leads to what their events say, or to none if closed. */
 extern void sh_score_store(const pg_uuid_t *org, const Datum *leads, int count);
+/* The ids that a query of the owner's names, a text like those of sh_plan; in the current context.
+ */
+extern Datum *sh_score_ids(const char *sql, int nargs, const Oid *types, Datum *values, int *count);
 /* The activity that the score of a lead is being written for, or NULL. */
 extern const pg_uuid_t *sh_score_cause_of(const pg_uuid_t *lead);
 

@@ -228,13 +228,9 @@ store_amounts(const pg_uuid_t *org, const struct score_rules *rules, HTAB *event
 
 /* --- scoring leads by their events --- */
 
-/* Lock those of the leads that are open, in the order of their ids. */
-static Datum *
-lock_open(const pg_uuid_t *org, const Datum *leads, int count, int *open)
+Datum *
+sh_score_ids(const char *sql, int nargs, const Oid *types, Datum *values, int *count)
 {
-	static const char sql[] = "SELECT lead_id FROM saleshub.score_lock_leads($1, $2)";
-	Oid types[2] = { UUIDOID, UUIDARRAYOID };
-	Datum values[2] = { UUIDPGetDatum(org), uuid_array(leads, count) };
 	MemoryContext outside = CurrentMemoryContext;
 	MemoryContext before;
 	struct sh_identity identity;
@@ -242,12 +238,12 @@ lock_open(const pg_uuid_t *org, const Datum *leads, int count, int *open)
 
 	sh_owner_enter(&identity);
 	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, 2, types), values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not lock the leads to be scored");
-	*open = (int) SPI_processed;
+	if (SPI_execute_plan(sh_plan(sql, nargs, types), values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the leads to be scored");
+	*count = (int) SPI_processed;
 	before = MemoryContextSwitchTo(outside);
-	out = palloc(Max(*open, 1) * sizeof(*out));
-	for (int i = 0; i < *open; i++)
+	out = MemoryContextAllocHuge(outside, Max(SPI_processed, 1) * sizeof(*out));
+	for (int i = 0; i < *count; i++)
 	{
 		bool isnull;
 
@@ -259,6 +255,17 @@ lock_open(const pg_uuid_t *org, const Datum *leads, int count, int *open)
 	SPI_finish();
 	sh_owner_leave(&identity);
 	return out;
+}
+
+/* Lock those of the leads that are open, in the order of their ids. */
+static Datum *
+lock_open(const pg_uuid_t *org, const Datum *leads, int count, int *open)
+{
+	static const char sql[] = "SELECT lead_id FROM saleshub.score_lock_leads($1, $2)";
+	Oid types[2] = { UUIDOID, UUIDARRAYOID };
+	Datum values[2] = { UUIDPGetDatum(org), uuid_array(leads, count) };
+
+	return sh_score_ids(sql, 2, types, values, open);
 }
 
 static void

@@ -414,28 +414,8 @@ leads_with_events(const pg_uuid_t *org, int *count)
 	static const char sql[] = "SELECT lead_id FROM saleshub.score_linked($1)";
 	Oid types[1] = { UUIDOID };
 	Datum values[1] = { UUIDPGetDatum(org) };
-	MemoryContext outside = CurrentMemoryContext;
-	struct sh_identity identity;
-	Datum *out;
 
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, 1, types), values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read which leads have activities");
-	*count = (int) SPI_processed;
-	out = MemoryContextAllocHuge(outside, Max(SPI_processed, 1) * sizeof(*out));
-	for (int i = 0; i < *count; i++)
-	{
-		bool isnull;
-		Datum id = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-		MemoryContext before = MemoryContextSwitchTo(outside);
-
-		out[i] = datumCopy(id, false, UUID_LEN);
-		MemoryContextSwitchTo(before);
-	}
-	SPI_finish();
-	sh_owner_leave(&identity);
-	return out;
+	return sh_score_ids(sql, 1, types, values, count);
 }
 
 /* The others: their score is of their fields alone. Events are pinned, and none are theirs. */
