@@ -102,8 +102,9 @@ BEGIN
            coalesce(w.won, array_fill(0::bigint, ARRAY[cardinality(days)]))
     FROM grid g
     CROSS JOIN grouped k
-    LEFT JOIN summed s ON s.period_no = g.period_no AND s.key IS NOT DISTINCT FROM k.key
-    LEFT JOIN soon w ON w.period_no = g.period_no AND w.key IS NOT DISTINCT FROM k.key
+    -- Arrays are equal where both hold NULL, and equal ones are found by hashes.
+    LEFT JOIN summed s ON s.period_no = g.period_no AND ARRAY[s.key] = ARRAY[k.key]
+    LEFT JOIN soon w ON w.period_no = g.period_no AND ARRAY[w.key] = ARRAY[k.key]
     ORDER BY g.period_no, k.label COLLATE "C", k.key;
 END;
 $$;

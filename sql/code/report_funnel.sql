@@ -79,26 +79,34 @@ BEGIN
         JOIN step s ON s.stage_id = f.stage_id AND s.is_first
         ORDER BY f.deal_id, f.best DESC
     ), figure AS (
-        SELECT g.grouped, g.called, s.stage_id, s.name, s.position,
-               count(f.deal_id) AS entered,
-               count(f.deal_id) FILTER (WHERE f.best > f.place) AS advanced,
-               count(f.deal_id) FILTER (WHERE f.won) AS won,
-               count(f.deal_id) FILTER (WHERE f.lost AND NOT f.won) AS lost,
-               (SELECT count(*) FROM start t
-                WHERE t.grouped IS NOT DISTINCT FROM g.grouped AND t.best >= s.position) AS reached,
-               (SELECT count(*) FROM start t
-                WHERE t.grouped IS NOT DISTINCT FROM g.grouped) AS began
+        SELECT f.grouped, f.stage_id, count(*) AS entered,
+               count(*) FILTER (WHERE f.best > f.place) AS advanced,
+               count(*) FILTER (WHERE f.won) AS won,
+               count(*) FILTER (WHERE f.lost AND NOT f.won) AS lost
+        FROM fate f
+        GROUP BY f.grouped, f.stage_id
+    ), reach AS (
+        SELECT t.grouped, s.stage_id, count(*) AS began,
+               count(*) FILTER (WHERE t.best >= s.position) AS reached
+        FROM start t
+        CROSS JOIN step s
+        GROUP BY t.grouped, s.stage_id
+    ), whole AS (
+        SELECT g.grouped, g.called, s.stage_id, s.name, s.position, coalesce(f.entered, 0) AS entered,
+               coalesce(f.advanced, 0) AS advanced, coalesce(f.won, 0) AS won,
+               coalesce(f.lost, 0) AS lost, coalesce(r.reached, 0) AS reached, r.began
         FROM (SELECT f.grouped, f.called FROM fate f
               UNION SELECT NULL, NULL WHERE group_by IS NULL) g
         CROSS JOIN step s
-        LEFT JOIN fate f ON f.stage_id = s.stage_id AND f.grouped IS NOT DISTINCT FROM g.grouped
-        GROUP BY g.grouped, g.called, s.stage_id, s.name, s.position
+        -- Arrays are equal where both hold NULL, and equal ones are found by hashes.
+        LEFT JOIN figure f ON f.stage_id = s.stage_id AND ARRAY[f.grouped] = ARRAY[g.grouped]
+        LEFT JOIN reach r ON r.stage_id = s.stage_id AND ARRAY[r.grouped] = ARRAY[g.grouped]
     )
     SELECT f.grouped, f.called, f.stage_id, f.name, f.position, f.entered, f.advanced, f.won, f.lost,
            f.entered - f.won - f.lost, saleshub.dashboard_ratio(f.advanced, f.entered, 6),
            saleshub.dashboard_ratio(f.won, f.entered, 6), f.reached,
            saleshub.dashboard_ratio(f.reached, f.began, 6)
-    FROM figure f
+    FROM whole f
     ORDER BY f.called, f.grouped, f.position, f.stage_id;
 END;
 $$;

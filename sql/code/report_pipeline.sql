@@ -63,7 +63,8 @@ BEGIN
            saleshub.dashboard_ratio(s.seconds, s.deals * 86400, 4)
     FROM grid g
     CROSS JOIN grouped k
-    LEFT JOIN summed s ON s.period_no = g.period_no AND s.key IS NOT DISTINCT FROM k.key
+    -- Arrays are equal where both hold NULL, and equal ones are found by hashes.
+    LEFT JOIN summed s ON s.period_no = g.period_no AND ARRAY[s.key] = ARRAY[k.key]
     LEFT JOIN crm.stage o ON group_by = 'stage' AND o.org_id = saleshub.org_id()
         AND o.stage_id::text = k.key
     ORDER BY g.period_no, o.position, k.label COLLATE "C", k.key;

@@ -134,7 +134,8 @@ BEGIN
            round(saleshub.report_at(s.lost_cycles, 0.5) / 86400, 4)
     FROM grid g
     CROSS JOIN grouped k
-    LEFT JOIN summed s ON s.period_no = g.period_no AND s.key IS NOT DISTINCT FROM k.key
+    -- Arrays are equal where both hold NULL, and equal ones are found by hashes.
+    LEFT JOIN summed s ON s.period_no = g.period_no AND ARRAY[s.key] = ARRAY[k.key]
     ORDER BY g.period_no, k.label COLLATE "C", k.key;
 END;
 $$;
