@@ -68,6 +68,7 @@ struct latest
 	bool found;
 	Numeric score;
 	text *grade;
+	TimestampTz at;
 };
 
 /* Leads that were closed or opened, of one organisation at a time. */
@@ -146,7 +147,7 @@ add_row(struct sh_rows *rows, Numeric previous, struct lead_row *new, const char
 static void
 read_latest(struct lead_row *row, struct latest *out)
 {
-	static const char sql[] = "SELECT h.score, h.grade FROM crm.score_history AS h"
+	static const char sql[] = "SELECT h.score, h.grade, h.at FROM crm.score_history AS h"
 							  " WHERE h.org_id OPERATOR(pg_catalog.=) $1"
 							  " AND h.lead_id OPERATOR(pg_catalog.=) $2"
 							  " ORDER BY h.score_history_id DESC LIMIT 1";
@@ -171,6 +172,7 @@ read_latest(struct lead_row *row, struct latest *out)
 		out->found = true;
 		out->grade = isnull ? NULL : DatumGetTextPCopy(grade);
 		out->score = DatumGetNumericCopy(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
+		out->at = DatumGetTimestampTz(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 3, &isnull));
 	}
 	MemoryContextSwitchTo(before);
 	SPI_finish();
@@ -190,7 +192,8 @@ same_grade(struct lead_row *row, const text *grade)
 
 /*
  * The score of a lead with events moves all the time: it is remembered when the grade changes or
- * when it is far enough from what was remembered last.
+ * when it is far enough from what was remembered last. What is remembered of an instant is the
+ * score at its end: steps in between that nobody saw do not stand for it.
  */
 static void
 add_moving(struct sh_rows *rows, struct lead_row *old, struct lead_row *new, const char *cause)
@@ -207,6 +210,8 @@ add_moving(struct sh_rows *rows, struct lead_row *old, struct lead_row *new, con
 		return;
 	}
 	moved = now - sh_score_milli(latest.score);
+	if (latest.at == instant_of(new))
+		delta = 0;
 	if (!same_grade(new, latest.grade) || Abs(moved) >= Max(delta, 1))
 		add_row(rows, latest.score, new, cause);
 }

@@ -220,6 +220,12 @@ INSERT INTO crm.lead (last_name, employees) VALUES ('Told', 50);
 SELECT count(pg_temp.event('Told', 'call', 0)) FROM generate_series(1, 2);
 SELECT count(pg_temp.event('Told', 'meeting', 0)) FROM generate_series(1, 4);
 SELECT h.score, h.previous, h.grade, h.cause FROM crm.score_history h JOIN crm.lead l USING (org_id, lead_id) WHERE l.last_name = 'Told' ORDER BY score_history_id;
+-- What is remembered of an instant is the score at its end, be the last step ever so little.
+BEGIN;
+UPDATE crm.lead SET title = 'CEO' WHERE last_name = 'Told';
+SELECT count(pg_temp.event('Told', 'email', 0, 'opened'));
+SELECT h.score = l.score AS as_it_ended, h.cause FROM crm.score_history h JOIN crm.lead l USING (org_id, lead_id) WHERE l.last_name = 'Told' ORDER BY score_history_id DESC LIMIT 1;
+ROLLBACK;
 
 -- Percentiles: where the leads lie when the rules are put into force.
 SELECT crm.score_rules_put(crm.score_rules_get() - '{version}'::text[] || '{"thresholds": {"by": "percentile", "fit": [90, 50], "engagement": [50]}}') -> 'cuts' -> 'fit' AS cuts;

@@ -61,7 +61,8 @@ BEGIN
         WHEN 'undo' THEN PERFORM crm.conversion_undo(conversion_id) FROM crm.conversion WHERE undone_at IS NULL LIMIT 1;
         WHEN 'merge' THEN PERFORM crm.record_merge('lead', x.ids[1], ARRAY[x.ids[2]])
             FROM (SELECT array_agg(lead_id) AS ids FROM (SELECT lead_id FROM crm.lead WHERE deleted_at IS NULL AND status <> 'converted' ORDER BY random() LIMIT 2) y) x WHERE cardinality(x.ids) = 2;
-        ELSE PERFORM crm.merge_undo(merge_id) FROM crm.merge WHERE undone_at IS NULL ORDER BY merge_id DESC LIMIT 1;
+        ELSE PERFORM crm.merge_undo(merge_id) FROM crm.merge m WHERE undone_at IS NULL
+            AND NOT EXISTS (SELECT FROM crm.lead w WHERE w.lead_id = m.winner_id AND w.status = 'converted') ORDER BY merge_id DESC LIMIT 1;
     END CASE;
     EXCEPTION WHEN no_data_found THEN
         kind := kind || ' refused';
