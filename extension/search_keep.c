@@ -4,24 +4,20 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 #include "saleshub.h"
 #include "search.h"
+#include "transition.h"
 
 PG_FUNCTION_INFO_V1(sh_search_keep);
 
@@ -392,27 +388,11 @@ is_live(struct keeper *k, TupleTableSlot *row)
 }
 
 static bool
-same(struct keeper *k, int column, TupleTableSlot *before, TupleTableSlot *after)
-{
-	Form_pg_attribute att;
-	bool anull, bnull;
-	Datum a, b;
-
-	if (column <= 0)
-		return true;
-	att = TupleDescAttr(k->desc, column - 1);
-	a = slot_getattr(before, column, &anull);
-	b = slot_getattr(after, column, &bnull);
-	if (anull || bnull)
-		return anull == bnull;
-	return datum_image_eq(a, b, att->attbyval, att->attlen);
-}
-
-static bool
 is_changed(struct keeper *k, TupleTableSlot *before, TupleTableSlot *after)
 {
 	for (int i = 0; i < COLUMNS; i++)
-		if (i != DELETED && i != CHANGED && !same(k, k->at[i], before, after))
+		if (i != DELETED && i != CHANGED && k->at[i] > 0 &&
+			!sh_transition_same(before, after, k->at[i]))
 			return true;
 	return false;
 }
@@ -428,31 +408,19 @@ what_becomes(struct keeper *k, TupleTableSlot *before, TupleTableSlot *after, bo
 		*goes = *comes = false;
 }
 
-static TupleTableSlot *
-next_row(Tuplestorestate *rows, TupleTableSlot *slot)
-{
-	return rows && tuplestore_gettupleslot(rows, true, false, slot) ? slot : NULL;
-}
-
 /* First what goes: of a document that changed, the old must be out before the new is written. */
 static void
 walk(struct keeper *k, TriggerData *td, bool adding)
 {
-	TupleTableSlot *old_slot = MakeSingleTupleTableSlot(k->desc, &TTSOpsMinimalTuple);
-	TupleTableSlot *new_slot = MakeSingleTupleTableSlot(k->desc, &TTSOpsMinimalTuple);
+	struct sh_transition rows;
+	TupleTableSlot *before;
+	TupleTableSlot *after;
 
-	if (td->tg_oldtable)
-		tuplestore_rescan(td->tg_oldtable);
-	if (td->tg_newtable)
-		tuplestore_rescan(td->tg_newtable);
-	for (;;)
+	sh_transition_open(&rows, td);
+	while (sh_transition_next(&rows, &before, &after))
 	{
-		TupleTableSlot *before = next_row(td->tg_oldtable, old_slot);
-		TupleTableSlot *after = next_row(td->tg_newtable, new_slot);
 		bool goes, comes;
 
-		if (!before && !after)
-			break;
 		what_becomes(k, before, after, &goes, &comes);
 		k->coming |= comes;
 		if (goes && !adding)
@@ -460,8 +428,7 @@ walk(struct keeper *k, TriggerData *td, bool adding)
 		if (comes && adding)
 			add_document(k, after);
 	}
-	ExecDropSingleTupleTableSlot(old_slot);
-	ExecDropSingleTupleTableSlot(new_slot);
+	sh_transition_close(&rows);
 }
 
 /* --- the trigger --- */

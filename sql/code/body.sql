@@ -8,8 +8,8 @@ AS $$
 BEGIN
     PERFORM saleshub.raise(
         '22023', format('invalid parameter "%s"', parameter),
-        jsonb_build_object('code', 'invalid_parameter', 'errors', jsonb_build_array(
-            jsonb_build_object('parameter', parameter, 'code', code, 'detail', detail))),
+        jsonb_build_object('code', 'invalid_parameter',
+                           'errors', saleshub.parameter_fault(parameter, code, detail)),
         detail);
 END;
 $$;
@@ -22,6 +22,13 @@ CREATE FUNCTION saleshub.fault(pointer text, code text, detail text) RETURNS jso
         'pointer', pointer, 'code', code, 'detail', detail));
 COMMENT ON FUNCTION saleshub.fault(text, text, text) IS
     'One error in a list, to be appended with ||.';
+
+CREATE FUNCTION saleshub.parameter_fault(parameter text, code text, detail text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+        'parameter', parameter, 'code', code, 'detail', detail));
+COMMENT ON FUNCTION saleshub.parameter_fault(text, text, text) IS
+    'One error about a parameter, to be appended with ||.';
 
 CREATE FUNCTION saleshub.faults_at(at text, faults jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -35,23 +35,23 @@ DECLARE
 BEGIN
     FOR bound IN SELECT * FROM (VALUES ('from', from_), ('to', to_)) AS b (name, at) LOOP
         IF NOT isfinite(bound.at) THEN
-            found := found || saleshub.report_fault(bound.name, 'invalid',
+            found := found || saleshub.parameter_fault(bound.name, 'invalid',
                 'must be a finite time; leave it out for an open period');
         ELSIF date_bin(quarter_hour, bound.at, epoch) <> bound.at THEN
-            found := found || saleshub.report_fault(bound.name, 'not_aligned',
+            found := found || saleshub.parameter_fault(bound.name, 'not_aligned',
                 'must be on a quarter hour: figures are kept by quarter hour, '
                 'a bound inside one could not be exact');
         END IF;
     END LOOP;
     IF from_ >= to_ THEN
-        found := found || saleshub.report_fault('to', 'invalid', 'must be later than from');
+        found := found || saleshub.parameter_fault('to', 'invalid', 'must be later than from');
     END IF;
     IF tz IS NOT NULL AND saleshub.dashboard_zone(tz) IS NULL THEN
-        found := found || saleshub.report_fault('tz', 'invalid',
+        found := found || saleshub.parameter_fault('tz', 'invalid',
             'must be the name of a time zone such as Europe/Berlin');
     END IF;
     IF bucket IS NULL OR bucket NOT IN ('day', 'week', 'month', 'quarter') THEN
-        found := found || saleshub.report_fault('bucket', 'invalid',
+        found := found || saleshub.parameter_fault('bucket', 'invalid',
             'must be one of day, week, month, quarter');
     END IF;
     RETURN found;
@@ -105,7 +105,7 @@ SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
     IF points > most THEN
-        PERFORM saleshub.dashboard_refuse(saleshub.report_fault('bucket', 'too_many_points', format(
+        PERFORM saleshub.dashboard_refuse(saleshub.parameter_fault('bucket', 'too_many_points', format(
             'the period has %s buckets, at most 1000 are given; '
             'take a longer bucket or a shorter period', points)));
     END IF;

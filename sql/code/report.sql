@@ -3,13 +3,6 @@
 -- gives the same rows as {columns, rows, totals}. All run as whoever asks: figures are of the
 -- records that he sees.
 
-CREATE FUNCTION saleshub.report_fault(parameter text, code text, detail text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
-        'parameter', parameter, 'code', code, 'detail', detail));
-COMMENT ON FUNCTION saleshub.report_fault(text, text, text) IS
-    'One error about a parameter, to be appended with ||.';
-
 CREATE FUNCTION saleshub.report_instant(given jsonb, name text, zone text,
                                         OUT at timestamptz, OUT faults jsonb)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -17,7 +10,7 @@ CREATE FUNCTION saleshub.report_instant(given jsonb, name text, zone text,
 AS $$
 BEGIN
     at := saleshub.dashboard_bound(nullif(given ->> name, ''), zone);
-    faults := CASE WHEN at IS NULL AND given ->> name <> '' THEN saleshub.report_fault(
+    faults := CASE WHEN at IS NULL AND given ->> name <> '' THEN saleshub.parameter_fault(
         name, 'invalid', 'must be a date or an RFC 3339 time with its offset') ELSE '[]' END;
 END;
 $$;
@@ -37,7 +30,7 @@ COMMENT ON FUNCTION saleshub.report_groups() IS
 CREATE FUNCTION saleshub.report_choice(given jsonb, name text, allowed text[]) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN given ->> name <> '' AND NOT given ->> name = ANY (allowed)
-        THEN saleshub.report_fault(name, 'not_allowed',
+        THEN saleshub.parameter_fault(name, 'not_allowed',
                                    'must be one of ' || pg_catalog.array_to_string(allowed, ', '))
         ELSE '[]' END;
 COMMENT ON FUNCTION saleshub.report_choice(jsonb, text, text[]) IS
@@ -62,7 +55,7 @@ BEGIN
     END IF;
     zone := coalesce(nullif(given ->> 'tz', ''), home.timezone);
     IF saleshub.dashboard_zone(zone) IS NULL THEN
-        faults := faults || saleshub.report_fault('tz', 'invalid',
+        faults := faults || saleshub.parameter_fault('tz', 'invalid',
             'must be the name of a time zone such as Europe/Berlin');
         zone := 'UTC';
     END IF;
@@ -76,10 +69,10 @@ BEGIN
     as_of := taken.at;
     faults := faults || taken.faults;
     IF from_at >= to_at THEN
-        faults := faults || saleshub.report_fault('to', 'invalid', 'must be later than from');
+        faults := faults || saleshub.parameter_fault('to', 'invalid', 'must be later than from');
     END IF;
     IF as_of > clock_timestamp() THEN
-        faults := faults || saleshub.report_fault('as_of', 'range', 'must lie in the past');
+        faults := faults || saleshub.parameter_fault('as_of', 'range', 'must lie in the past');
     END IF;
     bucket := nullif(given ->> 'bucket', '');
     group_by := nullif(given ->> 'group_by', '');
@@ -92,20 +85,20 @@ BEGIN
         || saleshub.report_choice(given, 'bucket', '{day,week,month,quarter,year}')
         || saleshub.report_choice(given, 'group_by', groups);
     IF saleshub.report_groups() ->> group_by = ANY (hidden) THEN
-        faults := faults || saleshub.report_fault('group_by', 'hidden', 'is hidden from you');
+        faults := faults || saleshub.parameter_fault('group_by', 'hidden', 'is hidden from you');
     END IF;
     IF week_start NOT BETWEEN 1 AND 7 THEN
-        faults := faults || saleshub.report_fault('week_start', 'invalid',
+        faults := faults || saleshub.parameter_fault('week_start', 'invalid',
                                                   'must be from 1, Monday, to 7, Sunday');
     END IF;
     IF saleshub.fiscal_find(fiscal) IS NULL THEN
-        faults := faults || saleshub.report_fault('fiscal', 'not_found',
+        faults := faults || saleshub.parameter_fault('fiscal', 'not_found',
             'must be a fiscal calendar by name or id, gregorian, or the first month of the year, 1 to 12');
     END IF;
     IF money <> base AND NOT EXISTS (SELECT FROM crm.currency_rate r
                                      WHERE r.org_id = saleshub.org_id() AND r.currency = money)
     THEN
-        faults := faults || saleshub.report_fault('currency', 'no_exchange_rate', format(
+        faults := faults || saleshub.parameter_fault('currency', 'no_exchange_rate', format(
             'must be %s or a currency with a rate to it', base));
     END IF;
     PERFORM saleshub.dashboard_refuse(faults);

@@ -305,20 +305,20 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY coalesce(string_to_array(types, ','), '{}') LOOP
         IF name <> ALL (nouns) THEN
-            faults := faults || jsonb_build_object('parameter', 'types', 'code', 'invalid', 'detail',
+            faults := faults || saleshub.parameter_fault('types', 'invalid',
                 format('%s is none of %s', name, array_to_string(nouns, ', ')));
         END IF;
     END LOOP;
     FOREACH name IN ARRAY coalesce(string_to_array(facets, ','), '{}') LOOP
         IF name <> ALL (known) THEN
-            faults := faults || jsonb_build_object('parameter', 'facets', 'code', 'invalid', 'detail',
+            faults := faults || saleshub.parameter_fault('facets', 'invalid',
                 format('%s is none of %s', name, array_to_string(known, ', ')));
         END IF;
     END LOOP;
     IF cursor_ IS NOT NULL
        AND jsonb_typeof(saleshub.cursor_decode(cursor_) -> 'after') IS DISTINCT FROM 'object' THEN
-        faults := faults || jsonb_build_object('parameter', 'cursor', 'code', 'invalid', 'detail',
-            'is not the next_cursor of a search');
+        faults := faults || saleshub.parameter_fault('cursor', 'invalid',
+                'is not the next_cursor of a search');
     END IF;
     RETURN faults;
 END
