@@ -74,7 +74,8 @@ define_settings(void)
 static Size
 shared_size(void)
 {
-	return add_size(sh_slot_shmem_size(), sh_worker_shmem_size());
+	return add_size(add_size(sh_slot_shmem_size(), sh_worker_shmem_size()),
+					sh_search_log_shmem_size());
 }
 
 static void
@@ -85,6 +86,7 @@ on_shmem_startup(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	sh_slot_shmem_init();
 	sh_worker_shmem_init();
+	sh_search_log_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -195,6 +195,10 @@ extern bool sh_worker_there(void);
 extern Size sh_worker_shmem_size(void);
 extern void sh_worker_shmem_init(void);
 
+/* search_log.c: what was searched for, until the worker writes it */
+extern Size sh_search_log_shmem_size(void);
+extern void sh_search_log_shmem_init(void);
+
 /* job.c: processes for long work, which the worker of a database starts */
 enum sh_job
 {

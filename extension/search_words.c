@@ -16,7 +16,8 @@ take_word(void *arg, const struct sh_search_word *word)
 	JsonbParseState **state = arg;
 
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	sh_json_string(state, "word", word->text);
+	/* The text goes when the next word comes. */
+	sh_json_string(state, "word", pstrdup(word->text));
 	sh_json_number(state, "term", (int64) word->term);
 	sh_json_number(state, "place", word->position);
 	sh_json_bool(state, "stop", word->stop);

@@ -301,9 +301,10 @@ static const char *const silent[] = {
 	"credential",	"custom_value",	   "event_log",		 "event_state",	  "idempotency",
 	"import_batch", "live_connection", "login",			 "login_failure", "match_key",
 	"outbox",		"rollup",		   "rollup_delta",	 "rollup_level",  "rollup_zone",
-	"route",		"routing_wake",	   "schema_version", "search_block",  "search_column",
-	"search_doc",	"search_gone",	   "search_segment", "search_term",	  "search_word",
-	"session",		"upload_part",
+	"route",		"routing_wake",	   "schema_version", "search_asked",  "search_block",
+	"search_click", "search_column",   "search_doc",	 "search_gone",	  "search_popular",
+	"search_query", "search_segment",  "search_term",	 "search_word",	  "session",
+	"upload_part",
 };
 
 static bool

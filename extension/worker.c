@@ -33,12 +33,13 @@
 #define PUBLISH_BATCH 2000
 #define FOLD_BATCH 20000
 /* Milliseconds: between folds, looks at waiting leads, housekeeping, imports, looks for an index to
-   build, for work on models, and the longest sleep. */
+   build, for work on models, for notes of searches, and the longest sleep. */
 #define FOLD_EVERY 500
 #define ROUTE_EVERY 1000
 #define MAINTAIN_EVERY 60000
 #define IMPORT_EVERY 200
 #define SEARCH_EVERY 2000
+#define NOTE_EVERY 1000
 #define BUILD_EVERY 1000
 #define SCORE_EVERY 500
 #define NAP 1000
@@ -384,6 +385,7 @@ work(void)
 	TimestampTz maintained = 0;
 	TimestampTz imported = 0;
 	TimestampTz searched = 0;
+	TimestampTz noted = 0;
 	TimestampTz built = 0;
 	TimestampTz scored = 0;
 	bool building = false;
@@ -407,6 +409,8 @@ work(void)
 			look_for(SH_JOB_IMPORT, "SELECT saleshub.import_waiting()", sh_import_workers);
 		if (elapsed(&searched, SEARCH_EVERY))
 			look_for(SH_JOB_SEARCH, "SELECT saleshub.search_waiting()", 1);
+		if (elapsed(&noted, NOTE_EVERY))
+			(void) call("SELECT saleshub.search_log_keep()", "noting searches");
 		if (elapsed(&maintained, MAINTAIN_EVERY))
 		{
 			(void) call("SELECT saleshub.keep_house()", "keeping house");

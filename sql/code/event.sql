@@ -92,11 +92,12 @@ BEGIN
     PERFORM saleshub.filter_uses_fold();
     PERFORM saleshub.forecast_run();
     PERFORM saleshub.score_rebase();
+    PERFORM saleshub.search_log_trim();
     RETURN gone;
 END
 $$;
 COMMENT ON FUNCTION saleshub.keep_house(interval) IS
-    'Drops events past retention (a bounded number a call), idempotency keys and unused uploads after a day, and what retention no longer keeps, counts uses of filters, lets rollups follow time zones, and keeps the forecasts of the day; returns the number of events. Done by the worker every minute';
+    'Drops events past retention (a bounded number a call), idempotency keys and unused uploads after a day, and what retention no longer keeps, counts uses of filters, lets rollups follow time zones, keeps the forecasts of the day, and drops searches past retention; returns the number of events. Done by the worker every minute';
 
 CREATE FUNCTION saleshub.run_maintenance() RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
@@ -130,6 +131,7 @@ BEGIN
     LOOP
         EXIT WHEN saleshub.search_step() = 0;
     END LOOP;
+    PERFORM saleshub.search_log_keep();
     LOOP
         EXIT WHEN saleshub.custom_build() = 0;
     END LOOP;

@@ -149,6 +149,7 @@ BEGIN
                         FROM crm.assignment_log r WHERE r.org_id = org AND r.lead_id = ANY (leads)),
         'responses', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' ORDER BY r.sla_timer_id), '[]')
                       FROM crm.sla_timer r WHERE r.org_id = org AND r.lead_id = ANY (leads)),
+        'searches', saleshub.search_log_export(org, subject ->> 'email', ids, members),
         'history', (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'org_id' ORDER BY r.change_id), '[]')
                     FROM crm.change_log r
                     WHERE r.org_id = org AND (r.entity_id = ANY (ids)

@@ -160,12 +160,13 @@ DECLARE
     contacts uuid[] := saleshub.subject_ids(subject, 'contact');
     activities uuid[] := saleshub.subject_ids(subject, 'activity');
     members uuid[] := saleshub.subject_ids(subject, 'member');
+    searches bigint := saleshub.search_log_erase(org, subject);
     renamed bigint := saleshub.erase_names(org, mail, leads, contacts);
     files jsonb := saleshub.erase_attachments(org, leads || contacts || activities || members);
     rows jsonb := saleshub.erase_rows(org, leads, contacts, activities, members);
 BEGIN
     PERFORM saleshub.touches_let_go(org, NULL, leads || contacts);
-    rows := rows || files || jsonb_build_object('renamed', renamed)
+    rows := rows || files || jsonb_build_object('renamed', renamed, 'searches', searches)
         || saleshub.erase_traces(org, mail, leads || contacts || activities || members);
     PERFORM saleshub.search_erase(org);
     RETURN rows;

@@ -340,6 +340,7 @@ DECLARE
     last_hit jsonb;
     corrected text;
     word record;
+    query_id uuid;
 BEGIN
     IF faults <> '[]' THEN
         PERFORM saleshub.raise('22023', 'the search is not valid',
@@ -360,12 +361,19 @@ BEGIN
             corrected := regexp_replace(corrected, '\m' || word.key || '\M', word.value, 'gi');
         END LOOP;
     END IF;
+    -- Further pages belong to the search that they go on with.
+    query_id := coalesce(
+        CASE WHEN saleshub.format_ok('uuid', place ->> 'query_id') THEN (place ->> 'query_id')::uuid END,
+        saleshub.search_note(q,
+        (extract(epoch FROM clock_timestamp() - started) * 1000000)::integer,
+        (answer ->> 'total')::bigint, corrected IS NOT NULL));
     RETURN jsonb_build_object(
+        'query_id', query_id,
         'data', saleshub.search_rows(answer -> 'hits',
                     ARRAY(SELECT jsonb_array_elements_text(answer -> 'words'))),
         'next_cursor', CASE WHEN last_hit IS NOT NULL THEN saleshub.cursor_encode(jsonb_build_object(
                            'after', jsonb_build_object('rank', last_hit -> 'rank', 'key', last_hit -> 'key'),
-                           'statistics', answer -> 'statistics')) END,
+                           'statistics', answer -> 'statistics', 'query_id', query_id)) END,
         'total', answer -> 'total',
         'took_ms', round(extract(epoch FROM clock_timestamp() - started) * 1000, 1))
         || CASE WHEN answer ? 'facets' THEN jsonb_build_object('facets', answer -> 'facets')
