@@ -3,8 +3,9 @@
  * call is answered with the first conversion.
  *
  * Everything runs as the caller, under row security: who may not insert a company converts
- * nothing. Locks are taken in one order everywhere, so that conversions never wait in a circle:
- * the scoring rules (shared), the lead, the advisory locks of what the lead's company and person
+ * nothing. Locks are taken in one order everywhere, so that conversions never wait in a circle,
+ * neither with each other nor with activities that score their leads: the scoring rules (shared),
+ * the lead's activities by id, the lead, the advisory locks of what the lead's company and person
  * are known by (sorted), then the records found, by type and id.
  */
 #include "postgres.h"
@@ -157,6 +158,20 @@ read_options(struct conversion *c, Datum opts)
 										 CONVERT_DUP_ALLOW;
 }
 
+/* Lock these leads, or that of c, with their activities. */
+void
+sh_convert_hold(const struct conversion *c, const Datum *leads)
+{
+	static const char one[] = "SELECT saleshub.lead_hold(ARRAY[$2]) WHERE $1 IS NOT NULL";
+	static const char many[] =
+		"SELECT saleshub.lead_hold($3) WHERE $1 IS NOT NULL AND $2 IS NOT NULL";
+	struct convert_args *args = sh_convert_args(c);
+
+	if (leads)
+		sh_convert_arg_uuids(args, *leads);
+	(void) sh_convert_run(leads ? many : one, args);
+}
+
 static void
 lock_lead(struct conversion *c)
 {
@@ -169,6 +184,7 @@ lock_lead(struct conversion *c)
 		" FROM crm.lead AS l"
 		" WHERE l.org_id = $1 AND l.lead_id = $2 AND l.deleted_at IS NULL FOR UPDATE";
 
+	sh_convert_hold(c, NULL);
 	if (sh_convert_run(sql, sh_convert_args(c)) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),

@@ -87,6 +87,8 @@ extern uint64 sh_convert_run(const char *sql, struct convert_args *args);
 extern char *sh_convert_text(int column);
 extern Datum sh_convert_value(int column, bool *isnull);
 extern bool sh_convert_id(int column, pg_uuid_t *out);
+/* Lock the lead, or these (a uuid[]), with their activities, in the order in which events do. */
+extern void sh_convert_hold(const struct conversion *c, const Datum *leads);
 
 /* convert_match.c: which company and contact are meant */
 

@@ -78,15 +78,12 @@ sh_convert_lock_keys(const struct conversion *c)
 }
 
 /*
- * saleshub.convert_lock(ids uuid[]) returns void. First all leads, then all that they are known
- * by: after that, no conversion of these can wait in a circle with another.
+ * saleshub.convert_lock(ids uuid[]) returns void. First all leads with their activities, then
+ * all that they are known by: after that, no conversion of these can wait in a circle with another.
  */
 Datum
 sh_convert_lock(PG_FUNCTION_ARGS)
 {
-	static const char leads[] =
-		"SELECT FROM crm.lead AS l WHERE l.org_id = $1 AND l.lead_id = ANY ($3)"
-		" AND l.deleted_at IS NULL AND $2 IS NOT NULL ORDER BY l.lead_id FOR UPDATE";
 	static const char known_by[] =
 		"SELECT k.kind, k.value FROM crm.lead AS l, LATERAL (VALUES"
 		" ('domain', saleshub.domain_unicode(saleshub.lead_domain(l.website, l.email))),"
@@ -97,6 +94,7 @@ sh_convert_lock(PG_FUNCTION_ARGS)
 	struct conversion *c;
 	struct convert_args *args;
 	pg_uuid_t org;
+	Datum leads = PG_GETARG_DATUM(0);
 	int64 *keys;
 	uint64 count;
 
@@ -105,9 +103,9 @@ sh_convert_lock(PG_FUNCTION_ARGS)
 	SPI_connect();
 	c = palloc0(sizeof(*c));
 	c->org = org;
+	sh_convert_hold(c, &leads);
 	args = sh_convert_args(c);
-	sh_convert_arg_uuids(args, PG_GETARG_DATUM(0));
-	(void) sh_convert_run(leads, args);
+	sh_convert_arg_uuids(args, leads);
 	count = sh_convert_run(known_by, args);
 	keys = palloc(Max(count, 1) * sizeof(*keys));
 	for (uint64 i = 0; i < count; i++)

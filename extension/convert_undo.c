@@ -36,6 +36,7 @@ lock_lead(struct conversion *c)
 	sh_convert_arg_uuid(args, &c->id);
 	if (sh_convert_run(find, args) != 1 || !sh_convert_id(1, &c->lead))
 		not_found(&c->id);
+	sh_convert_hold(c, NULL);
 	if (sh_convert_run(lock, sh_convert_args(c)) != 1)
 		not_found(&c->id);
 }

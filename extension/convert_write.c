@@ -115,13 +115,9 @@ sh_convert_activities(struct conversion *c)
 		" SELECT coalesce(jsonb_agg(jsonb_build_object('type', 'activity', 'id', activity_id,"
 		" 'version', version, 'fields', jsonb_build_object('owner_id',"
 		" jsonb_build_array(owner_id, $3)))), '[]') FROM new";
-	static const char lock[] =
-		"SELECT saleshub.convert_lock_activities(ARRAY[$2]) WHERE $1 IS NOT NULL";
 	struct convert_args *args = sh_convert_args(c);
 	bool isnull;
 
-	(void) sh_convert_run(lock, args);
-	args = sh_convert_args(c);
 	sh_convert_arg_uuid(args, id_of(&c->company));
 	sh_convert_arg_uuid(args, id_of(&c->contact));
 	sh_convert_arg_uuid(args, id_of(&c->deal));

@@ -15,6 +15,7 @@
 #include "saleshub.h"
 #include "score.h"
 
+PG_FUNCTION_INFO_V1(sh_score_keep_rules);
 PG_FUNCTION_INFO_V1(sh_score_lock_rules);
 PG_FUNCTION_INFO_V1(sh_score_moved);
 
@@ -61,6 +62,17 @@ void
 sh_score_lock_rules_alone(const pg_uuid_t *org)
 {
 	lock_rules(org, true);
+}
+
+/* saleshub.score_keep_rules(): keep the rules of this organisation as they are until the end. */
+Datum
+sh_score_keep_rules(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t org;
+
+	if (sh_context_org(&org))
+		lock_rules(&org, false);
+	PG_RETURN_VOID();
 }
 
 /* saleshub.score_lock_rules(org uuid): wait for writers of leads and keep new ones out. */

@@ -35,25 +35,10 @@ BEGIN
       WHERE d.org_id = org AND d.deleted_at IS NULL
         AND d.deal_id = ANY (ARRAY(SELECT (w #>> '{deal,id}')::uuid FROM jsonb_array_elements(wanted) AS w))
       ORDER BY d.deal_id FOR NO KEY UPDATE;
-    PERFORM saleshub.convert_lock_activities(leads);
 END
 $$;
 COMMENT ON FUNCTION saleshub.convert_lock_records(uuid[], jsonb) IS
     'Locks the records that conversions of these leads may find or are told to link, and what is linked with the leads, in one order for all batches';
-
-CREATE FUNCTION saleshub.convert_lock_activities(leads uuid[]) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
-AS $$
-BEGIN
-    PERFORM FROM crm.activity AS a
-      WHERE a.org_id = saleshub.org_id() AND a.deleted_at IS NULL
-        AND a.activity_id = ANY (ARRAY(SELECT k.activity_id FROM crm.activity_link AS k
-                                        WHERE k.org_id = saleshub.org_id() AND k.entity = 'lead' AND k.entity_id = ANY (leads)))
-      ORDER BY a.activity_id FOR NO KEY UPDATE;
-END
-$$;
-COMMENT ON FUNCTION saleshub.convert_lock_activities(uuid[]) IS
-    'Locks the activities of leads, which a conversion links with more records, in one order';
 
 CREATE FUNCTION saleshub.convert_batch_schema() RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp

@@ -132,11 +132,10 @@ BEGIN
       FROM crm.conversion AS c WHERE c.org_id = saleshub.org_id() AND c.conversion_id = conversion;
     restored := jsonb_build_array(jsonb_build_object('type', 'lead', 'id', v.lead_id, 'action', 'restored',
         'fields', (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_object_keys(v.lead_before) AS k)));
-    -- The order in which conversions lock: by type, then id; activities come last there too.
+    -- The order in which conversions lock: by type, then id. The lead and its activities are held.
     PERFORM saleshub.record_locked(w ->> 'type', (w ->> 'id')::uuid)
        FROM (SELECT w FROM jsonb_array_elements(v.created || v.filled) AS w
               ORDER BY w ->> 'type' = 'activity', w ->> 'type', w ->> 'id') AS o;
-    PERFORM saleshub.convert_lock_activities(ARRAY[v.lead_id]);
     restored := restored || saleshub.conversion_unlink(conversion);
     FOR item IN SELECT f FROM jsonb_array_elements(v.filled) AS f
                  ORDER BY f ->> 'type' = 'activity', f ->> 'type', f ->> 'id' LOOP

@@ -126,6 +126,9 @@ DECLARE
 BEGIN
     restored := 0;
     conflicts := '[]';
+    IF entity = 'lead' THEN
+        PERFORM saleshub.score_keep_rules();
+    END IF;
     EXECUTE format('SELECT to_jsonb(t) FROM crm.%I t WHERE t.org_id = saleshub.org_id() AND t.%I = $1'
                    ' AND t.deleted_at IS NULL FOR NO KEY UPDATE', entity, entity || '_id')
     INTO now_ USING (change ->> 'id')::uuid;

@@ -103,6 +103,9 @@ DECLARE
     before jsonb;
     changed jsonb;
 BEGIN
+    IF entity = 'lead' THEN
+        PERFORM saleshub.score_keep_rules();
+    END IF;
     SELECT string_agg(format('%I = %s', c.name, v.new), ', ' ORDER BY c.place),
            string_agg(v.new, ', ' ORDER BY c.place),
            string_agg(format('t.%I', c.name), ', ' ORDER BY c.place),

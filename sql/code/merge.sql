@@ -50,6 +50,9 @@ DECLARE
     row_ jsonb;
 BEGIN
     PERFORM saleshub.record_require_write();
+    IF noun = 'lead' THEN
+        PERFORM saleshub.lead_hold(ids);
+    END IF;
     FOR id IN SELECT DISTINCT i FROM unnest(ids) i ORDER BY 1 LOOP
         row_ := saleshub.run(format(
             'SELECT to_jsonb(t) FROM crm.%1$I t WHERE t.org_id = saleshub.org_id()'

@@ -206,6 +206,9 @@ DECLARE
     current bigint;
     target uuid;
 BEGIN
+    IF meta ->> 'noun' = 'lead' THEN
+        PERFORM saleshub.score_keep_rules();
+    END IF;
     current := saleshub.run(
         'SELECT to_jsonb(t.version) FROM ' || (meta ->> 'table') || ' t'
         || saleshub.record_where(meta) || ' FOR NO KEY UPDATE', jsonb_build_object('id', id))::bigint;

@@ -75,6 +75,9 @@ BEGIN
     IF entity NOT IN ('lead', 'company', 'contact', 'deal', 'activity', 'product') THEN
         PERFORM saleshub.raise('22023', format('"%s" is no kind of record', entity));
     END IF;
+    IF entity = 'lead' THEN
+        PERFORM saleshub.score_keep_rules();
+    END IF;
     RETURN saleshub.run(format(
         'SELECT to_jsonb(t) FROM crm.%1$I AS t WHERE t.org_id = saleshub.org_id()'
         ' AND t.%2$I = ($1 ->> ''id'')::uuid FOR UPDATE', entity, entity || '_id'),

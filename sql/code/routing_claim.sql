@@ -61,6 +61,7 @@ DECLARE
 BEGIN
     PERFORM saleshub.need_member();
     PERFORM saleshub.record_require_write();
+    PERFORM saleshub.score_keep_rules();
     SELECT l.owner_id INTO owner FROM crm.lead AS l
      WHERE l.org_id = org AND l.lead_id = lead AND l.deleted_at IS NULL FOR UPDATE;
     IF NOT FOUND THEN

@@ -282,6 +282,7 @@ DECLARE
     lead uuid;
 BEGIN
     PERFORM saleshub.routing_woken(org);
+    PERFORM saleshub.score_keep_rules();
     IF NOT saleshub.routing_lock(org) THEN
         RETURN 0;
     END IF;

@@ -66,6 +66,11 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_score_lock_
 COMMENT ON FUNCTION saleshub.score_lock_rules(uuid) IS
     'Waits for transactions that write leads of the organisation and keeps new ones out until this one ends';
 
+CREATE FUNCTION saleshub.score_keep_rules() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_score_keep_rules';
+COMMENT ON FUNCTION saleshub.score_keep_rules() IS
+    'Keeps the scoring rules as they are until this transaction ends. For whoever locks a lead before writing it: this lock comes first';
+
 CREATE FUNCTION saleshub.score_rescore(org uuid) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_score_rescore';
 COMMENT ON FUNCTION saleshub.score_rescore(uuid) IS

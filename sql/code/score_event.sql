@@ -112,6 +112,45 @@ $$;
 COMMENT ON FUNCTION saleshub.score_lock_leads(uuid, uuid[]) IS
     'Locks those of the leads that are open, in the order of their ids, and names them';
 
+CREATE FUNCTION saleshub.lead_hold(leads uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    org uuid := saleshub.org_id();
+    held uuid[];
+BEGIN
+    IF NOT saleshub.may_write() THEN
+        RETURN;
+    END IF;
+    PERFORM saleshub.score_keep_rules();
+    LOOP
+        BEGIN
+            held := ARRAY(
+                SELECT a.activity_id
+                  FROM crm.activity_link AS k
+                  JOIN crm.activity AS a ON a.org_id = k.org_id AND a.activity_id = k.activity_id
+                 WHERE k.org_id = org AND k.entity = 'lead' AND k.entity_id = ANY (leads)
+                 ORDER BY a.activity_id, k.entity_id
+                   FOR NO KEY UPDATE);
+            PERFORM FROM crm.lead AS l
+              WHERE l.org_id = org AND l.lead_id = ANY (leads) ORDER BY l.lead_id FOR UPDATE;
+            EXIT WHEN NOT EXISTS (
+                SELECT FROM crm.activity_link AS k
+                 WHERE k.org_id = org AND k.entity = 'lead' AND k.entity_id = ANY (leads)
+                   AND k.activity_id <> ALL (held));
+            -- Linked in between; nothing can be any more. Give all back, it would be out of order.
+            RAISE EXCEPTION SQLSTATE 'SH000';
+        EXCEPTION WHEN SQLSTATE 'SH000' THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+ALTER FUNCTION saleshub.lead_hold(uuid[]) OWNER TO saleshub_owner;
+COMMENT ON FUNCTION saleshub.lead_hold(uuid[]) IS
+    'Locks leads with all that is linked with them in the order in which events lock: the rules (shared), activities by id, leads by id. For whoever is going to write both';
+
 CREATE FUNCTION saleshub.score_leads_of(org uuid, activities uuid[]) RETURNS TABLE (lead_id uuid, activity_id uuid)
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$

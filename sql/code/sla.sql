@@ -302,15 +302,22 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    lead uuid;
+    response record;
 BEGIN
-    IF NEW.direction IS NOT DISTINCT FROM 'inbound' THEN
-        RETURN NULL;
-    END IF;
-    FOR lead IN SELECT k.entity_id FROM crm.activity_link AS k
-                 WHERE k.org_id = NEW.org_id AND k.activity_id = NEW.activity_id AND k.entity = 'lead'
+    FOR response IN
+        SELECT n.org_id, k.entity_id, n.owner_id, n.done_at, n.activity_id
+          FROM newrows AS n
+          JOIN oldrows AS o ON o.org_id = n.org_id AND o.activity_id = n.activity_id
+          JOIN crm.activity_link AS k
+            ON k.org_id = n.org_id AND k.activity_id = n.activity_id AND k.entity = 'lead'
+         WHERE n.done_at IS NOT NULL AND n.deleted_at IS NULL AND n.type IN ('call', 'email', 'meeting')
+           AND n.direction IS DISTINCT FROM 'inbound'
+           AND (o.done_at, o.type, o.owner_id, o.direction)
+               IS DISTINCT FROM (n.done_at, n.type, n.owner_id, n.direction)
+         ORDER BY n.done_at, n.activity_id, k.entity_id
     LOOP
-        PERFORM saleshub.sla_respond(NEW.org_id, lead, NEW.owner_id, NEW.done_at, NEW.activity_id);
+        PERFORM saleshub.sla_respond(response.org_id, response.entity_id, response.owner_id,
+                                     response.done_at, response.activity_id);
     END LOOP;
     RETURN NULL;
 END

@@ -101,6 +101,7 @@ BEGIN
     LOOP
         PERFORM saleshub.sla_tell(org, timer, 'lead.sla_due_soon');
     END LOOP;
+    PERFORM saleshub.score_keep_rules();
     IF NOT saleshub.routing_lock(org) THEN
         RETURN 0;
     END IF;

@@ -110,8 +110,7 @@ CREATE OR REPLACE TRIGGER lead_40_sla
 CREATE OR REPLACE TRIGGER activity_link_60_sla
     AFTER INSERT ON crm.activity_link REFERENCING NEW TABLE AS newrows
     FOR EACH STATEMENT EXECUTE FUNCTION saleshub.sla_linked();
+-- After activity_60_score, which locks the leads: timers are locked after their leads.
 CREATE OR REPLACE TRIGGER activity_60_sla
-    AFTER UPDATE OF done_at, type, owner_id, direction ON crm.activity
-    FOR EACH ROW WHEN (NEW.done_at IS NOT NULL AND NEW.deleted_at IS NULL
-                       AND NEW.type IN ('call', 'email', 'meeting'))
-    EXECUTE FUNCTION saleshub.sla_activity_done();
+    AFTER UPDATE ON crm.activity REFERENCING OLD TABLE AS oldrows NEW TABLE AS newrows
+    FOR EACH STATEMENT EXECUTE FUNCTION saleshub.sla_activity_done();
