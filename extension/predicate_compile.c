@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -65,6 +66,56 @@ static struct predicate *compile(struct compiler *c, JsonbValue *json);
 
 PG_FUNCTION_INFO_V1(sh_score_predicate_errors);
 PG_FUNCTION_INFO_V1(sh_score_event_errors);
+PG_FUNCTION_INFO_V1(sh_predicate_fields);
+
+static const char *const type_names[] = {
+	[TYPE_TEXT] = "text",		[TYPE_EMAIL] = "email",	   [TYPE_ENUM] = "enum",
+	[TYPE_INTEGER] = "integer", [TYPE_NUMERIC] = "number", [TYPE_BOOLEAN] = "boolean",
+	[TYPE_UUID] = "uuid",		[TYPE_DATE] = "date",	   [TYPE_TIMESTAMP] = "timestamp",
+	[TYPE_TAGS] = "tags",
+};
+
+static void
+push_fields(JsonbParseState **state, const char *key, int from, int to)
+{
+	sh_json_key(state, key);
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = from; i < to; i++)
+	{
+		pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+		sh_json_string(state, "field", sh_predicate_column(i));
+		sh_json_string(state, "type", type_names[sh_predicate_type(i)]);
+		pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+/*
+ * saleshub.predicate_fields() returns jsonb: what conditions of scoring rules may ask for and how,
+ * {"types": {type: [op]}, "lead": [{field, type}], "event": [{field, type}]}; custom fields apart.
+ */
+Datum
+sh_predicate_fields(PG_FUNCTION_ARGS)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	sh_json_key(&state, "types");
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int type = 0; type < (int) lengthof(type_names); type++)
+	{
+		sh_json_key(&state, type_names[type]);
+		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		for (int op = 0; op < OP_LEAF_COUNT; op++)
+			if (ops[op].types & (1 << type))
+				sh_json_element(&state, TEXTOID, CStringGetTextDatum(ops[op].name), false);
+		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	}
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	push_fields(&state, "lead", 0, FIELD_LEAD_COUNT);
+	push_fields(&state, "event", FIELD_LEAD_COUNT, FIELD_COUNT);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
 
 /* The faults of a predicate over activities as a JSON array of {pointer, code, detail}. */
 Datum

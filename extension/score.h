@@ -175,6 +175,12 @@ extern const struct score_columns *sh_score_columns(Oid relid, TupleDesc desc);
 extern bool sh_score_is_closed(Datum status, bool status_null, bool deleted);
 /* The values of a row of crm.lead; relid InvalidOid when the row type has no relation. */
 extern void sh_score_row(Oid relid, TupleDesc desc, HeapTuple tuple, struct predicate_row *out);
+/*
+ * What a change to these rules would make of the score of an open lead, a row of crm.lead; false:
+ * it would leave it alone.
+ */
+extern bool sh_score_would(const struct score_rules *rules, TupleDesc desc, HeapTuple tuple,
+						   const struct score_events *events, struct score *out);
 /* A row of crm.lead given as a record; release the descriptor when done. */
 extern const struct score_columns *sh_score_argument(HeapTupleHeader header, HeapTupleData *tuple,
 													 TupleDesc *desc);

@@ -380,6 +380,27 @@ sh_score_is_current(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(same_written(&there, &right));
 }
 
+bool
+sh_score_would(const struct score_rules *rules, TupleDesc desc, HeapTuple tuple,
+			   const struct score_events *events, struct score *out)
+{
+	struct predicate_row row;
+	struct written there;
+	struct written right;
+	TimestampTz at;
+
+	read_written(tuple, desc, sh_score_columns(InvalidOid, desc), &there);
+	at = there.nulls[AS_OF] ? present(rules, &there) : DatumGetTimestampTz(there.values[AS_OF]);
+	sh_score_row(InvalidOid, desc, tuple, &row);
+	sh_score(rules, &row, events, at, out);
+	write_score(out, at, &right);
+	if (same_written(&there, &right))
+		return false;
+	if (out->engaged)
+		sh_score(rules, &row, events, present(rules, &there), out);
+	return true;
+}
+
 /* saleshub.score_predicate_true(predicate jsonb, lead record) returns boolean */
 Datum
 sh_score_predicate_true(PG_FUNCTION_ARGS)

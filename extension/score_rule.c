@@ -15,6 +15,7 @@
 #include "saleshub.h"
 #include "score.h"
 
+PG_FUNCTION_INFO_V1(sh_score_defaults);
 PG_FUNCTION_INFO_V1(sh_score_keep_rules);
 PG_FUNCTION_INFO_V1(sh_score_lock_rules);
 PG_FUNCTION_INFO_V1(sh_score_moved);
@@ -26,7 +27,12 @@ PG_FUNCTION_INFO_V1(sh_score_moved);
 #define RULES_LOCK_SEED UINT64CONST(0x73636f72652d7275)
 
 #define MILLI 1000
+
+/* Of organisations that said nothing else; nowhere else are they written down. */
 #define CAP_DEFAULT 100
+#define DELTA_DEFAULT 1
+static const int fit_default[] = { 80, 60, 40, 20 };
+static const int engagement_default[] = { 50, 20 };
 
 static struct sh_org_cache cache = { .name = "saleshub rules",
 									 .relation.name = "score_version",
@@ -91,7 +97,45 @@ sh_score_moved(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* --- defaults --- */
+
+static void
+push_points(JsonbParseState **state, const char *key, const int *points, int count)
+{
+	sh_json_key(state, key);
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < count; i++)
+		sh_json_element(state, INT4OID, Int32GetDatum(points[i]), false);
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+/* saleshub.score_defaults() returns jsonb: {cap, history_delta, thresholds} */
+Datum
+sh_score_defaults(PG_FUNCTION_ARGS)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	sh_json_number(&state, "cap", CAP_DEFAULT);
+	sh_json_number(&state, "history_delta", DELTA_DEFAULT);
+	sh_json_key(&state, "thresholds");
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	sh_json_string(&state, "by", "points");
+	push_points(&state, "fit", fit_default, lengthof(fit_default));
+	push_points(&state, "engagement", engagement_default, lengthof(engagement_default));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
 /* --- compiling --- */
+
+static void
+default_tiers(struct score_tiers *out, const int *points, int count)
+{
+	out->count = count;
+	for (int i = 0; i < count; i++)
+		out->from[i] = (int64) points[i] * MILLI;
+}
 
 static int64
 milli_or(JsonbContainer *object, const char *key, int64 otherwise)
@@ -201,9 +245,11 @@ sh_score_compile(const pg_uuid_t *org, Jsonb *definition, struct score_rules *ou
 	int count = rules ? JsonContainerSize(rules) : 0;
 
 	out->cap = root ? milli_or(root, "cap", CAP_DEFAULT * MILLI) : CAP_DEFAULT * MILLI;
-	out->delta = root ? milli_or(root, "history_delta", MILLI) : MILLI;
-	out->fit = (struct score_tiers){ 4, { 80 * MILLI, 60 * MILLI, 40 * MILLI, 20 * MILLI } };
-	out->engagement = (struct score_tiers){ 2, { 50 * MILLI, 20 * MILLI } };
+	out->delta = DELTA_DEFAULT * MILLI;
+	if (root)
+		out->delta = milli_or(root, "history_delta", out->delta);
+	default_tiers(&out->fit, fit_default, lengthof(fit_default));
+	default_tiers(&out->engagement, engagement_default, lengthof(engagement_default));
 	compile_tiers(cuts, "fit", &out->fit);
 	compile_tiers(cuts, "engagement", &out->engagement);
 	compile_groups(sh_json_container(root, "groups"), out);

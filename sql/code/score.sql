@@ -1,5 +1,10 @@
 -- Scoring of leads: rules, scores with their reasons, history.
 
+CREATE FUNCTION saleshub.score_defaults() RETURNS jsonb
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_score_defaults';
+COMMENT ON FUNCTION saleshub.score_defaults() IS
+    'What holds where an organisation said nothing else: {cap, history_delta, thresholds}';
+
 CREATE FUNCTION saleshub.lead_score() RETURNS trigger
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_lead_score';
 COMMENT ON FUNCTION saleshub.lead_score() IS

@@ -109,10 +109,9 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
     RETURN (
-        SELECT jsonb_build_object(
-                   'cap', coalesce(s.cap, 100), 'history_delta', coalesce(s.history_delta, 1),
-                   'thresholds', coalesce(s.thresholds,
-                       '{"by": "points", "fit": [80, 60, 40, 20], "engagement": [50, 20]}'),
+        SELECT saleshub.score_defaults() || jsonb_strip_nulls(jsonb_build_object(
+                   'cap', s.cap, 'history_delta', s.history_delta, 'thresholds', s.thresholds))
+               || jsonb_build_object(
                    'groups', coalesce((
                        SELECT jsonb_agg(jsonb_build_object('id', g.score_group_id, 'name', g.name,
                                                            'kind', g.kind, 'cap', g.cap)
@@ -351,9 +350,8 @@ BEGIN
     -- One statement, so that there is one version and the leads are scored anew once.
     WITH setting AS (
         INSERT INTO crm.score_setting AS s (cap, thresholds, history_delta)
-        SELECT coalesce((body ->> 'cap')::integer, 100),
-               coalesce(body -> 'thresholds', '{"by": "points", "fit": [80, 60, 40, 20], "engagement": [50, 20]}'),
-               coalesce((body ->> 'history_delta')::numeric, 1)
+        SELECT (d ->> 'cap')::integer, d -> 'thresholds', (d ->> 'history_delta')::numeric
+          FROM (SELECT saleshub.score_defaults() || body) AS x (d)
          WHERE body ?| '{cap,thresholds,history_delta}'
         ON CONFLICT (org_id) DO UPDATE
            SET cap = coalesce((body ->> 'cap')::integer, s.cap),

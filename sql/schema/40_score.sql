@@ -76,9 +76,9 @@ CREATE INDEX IF NOT EXISTS score_rule_group_idx
 
 CREATE TABLE IF NOT EXISTS crm.score_setting (
     org_id uuid NOT NULL DEFAULT saleshub.org_id() PRIMARY KEY,
-    cap integer NOT NULL DEFAULT 100,
-    thresholds jsonb NOT NULL DEFAULT '{"by": "points", "fit": [80, 60, 40, 20], "engagement": [50, 20]}',
-    history_delta numeric NOT NULL DEFAULT 1,
+    cap integer NOT NULL DEFAULT (saleshub.score_defaults() ->> 'cap')::integer,
+    thresholds jsonb NOT NULL DEFAULT saleshub.score_defaults() -> 'thresholds',
+    history_delta numeric NOT NULL DEFAULT (saleshub.score_defaults() ->> 'history_delta')::numeric,
     CONSTRAINT score_setting_cap_check CHECK (cap BETWEEN 1 AND 1000),
     CONSTRAINT score_setting_history_delta_check CHECK (history_delta BETWEEN 0.001 AND 1000)
 );

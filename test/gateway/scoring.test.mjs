@@ -73,3 +73,23 @@ test('a call moves the score at once, its points fall, and taking it back leaves
 	assert.deepEqual([again.score, again.engagement, again.score_as_of], [10, null, null]);
 	assert.deepEqual((await answered(200, 'GET', '/v1/leads/hottest')).data, []);
 });
+
+test('a preview says how many leads would change grade, a put does that, and a version comes back', async () => {
+	const fields = await answered(200, 'GET', '/v1/scoring/fields');
+	assert.ok(fields.types.text.includes('contains'));
+	assert.ok(fields.event.some(({ field, values }) => field === 'type' && values.includes('call')));
+	const { version } = await answered(200, 'GET', '/v1/scoring/rules');
+	const body = { rules: [{ label: 'Known', points: 85, predicate: { field: 'last_name', op: 'not_null' } }] };
+	const told = await answered(200, 'POST', '/v1/scoring/preview', body);
+	assert.deepEqual([told.exact, told.leads, told.regraded, told.rising], [true, told.leads, told.leads, told.leads]);
+	assert.equal((await answered(200, 'GET', '/v1/scoring/rules')).version, version, 'a preview changes nothing');
+	const put = await answered(200, 'PUT', '/v1/scoring/rules', body);
+	const graded = await answered(200, 'GET', '/v1/leads?grade=A&sort=-score');
+	assert.equal(graded.data.length, told.leads);
+	const back = await answered(200, 'POST', `/v1/scoring/versions/${version}/restore`);
+	assert.equal(back.version, put.version + 1);
+	assert.deepEqual(back.rules.map(({ label }) => label), ['Known', 'Call']);
+	await answered(404, 'POST', '/v1/scoring/versions/4711/restore');
+	const wrong = await answered(422, 'POST', '/v1/scoring/preview', { rules: [{ label: 'x', points: 1, predicate: { field: 'colour', op: 'not_null' } }] });
+	assert.deepEqual(wrong.errors.map(({ pointer }) => pointer), ['/rules/0/predicate/field']);
+});
