@@ -18,11 +18,12 @@
 #define MAX_DIAGONAL_STEPS 2000
 #define MAX_HALVINGS 30
 /*
- * A step this small, beside the largest coefficient, is the last one. It leaves about a tenth of
- * itself with the curvature of a sample, its square with that of all rows.
+ * What may be left to the minimum, beside the largest coefficient, with the curvature of the rows
+ * themselves and with that of a sample, where every further step is a pass over many rows. A step
+ * leaves about as much of itself as it is of the step before.
  */
-#define PRECISION 2e-6
-#define DIAGONAL_PRECISION 1e-7
+#define PRECISION 1e-10
+#define SAMPLE_PRECISION 1e-8
 #define LONG_STEP 0.2
 /* Rows of a level that its part of the sample's curvature must come from. */
 #define TRUSTED 30
@@ -304,12 +305,14 @@ minimise(struct solver *s, int *iterations)
 
 	for (int step = 0; step < s->max_steps; step++)
 	{
+		double before = size;
+
 		if (looks(s, step, size))
 			look(s);
 		direct(s);
 		++*iterations;
 		size = largest(s->step, s->n) / Max(1, largest(s->coef, s->n));
-		if (size <= s->precision)
+		if (size * Min(1, size / before) <= s->precision)
 		{
 			for (int j = 0; j < s->n; j++)
 				s->coef[j] -= s->step[j];
@@ -347,7 +350,6 @@ solver_init(struct solver *s, struct logit_pass *pass, double *coef)
 	{
 		s->curvature = CURVATURE_DIAGONAL;
 		s->max_steps = MAX_DIAGONAL_STEPS;
-		s->precision = DIAGONAL_PRECISION;
 		s->diagonal = doubles(s->n);
 	}
 	else
@@ -387,7 +389,7 @@ approach(struct solver *s, int rows, enum curvature curvature, double precision,
 	(void) minimise(s, iterations);
 	s->pass = all;
 	s->curvature = CURVATURE_GIVEN;
-	s->precision = PRECISION;
+	s->precision = SAMPLE_PRECISION;
 	s->moves = 0;
 }
 

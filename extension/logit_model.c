@@ -145,6 +145,11 @@ sh_logit_to_json(const struct logit_model *model)
 		sh_logit_push(&state, "l2", model->l2);
 		sh_json_number(&state, "iterations", model->iterations);
 		sh_json_bool(&state, "converged", model->converged);
+		sh_json_key(&state, "calibration");
+		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		sh_logit_push(&state, "shift", model->shift);
+		sh_logit_push(&state, "scale", model->scale);
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 		add_card(&state, &model->card);
 	}
 	add_features(&state, model);

@@ -17,6 +17,8 @@ struct logit_model
 	int n, won;
 	double l2;
 	double intercept; /* log odds of a row of average features */
+	/* what the fit says, times scale and plus shift, is what intercept and log_odds say */
+	double shift, scale;
 	int features;
 	struct logit_feature *feature;
 	int *offset;	  /* of a feature's levels in the two below; features + 1 */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -300,11 +301,10 @@ fixed_new(const struct reading *r, TupleDesc desc, int natts)
 
 /* Reads a row where its values lie; false when it must be taken apart. */
 static bool
-take_fixed(struct reading *r, TupleTableSlot *slot, int natts)
+take_fixed(struct reading *r, HeapTupleHeader tuple, int natts)
 {
 	struct logit_source *source = r->source;
 	const struct fixed *last = &r->fixed[source->columns];
-	HeapTupleHeader tuple = ((BufferHeapTupleTableSlot *) slot)->base.tuple->t_data;
 	const char *data = (const char *) tuple + tuple->t_hoff;
 	float outcome;
 	int row;
@@ -324,6 +324,39 @@ take_fixed(struct reading *r, TupleTableSlot *slot, int natts)
 }
 
 static void
+take_breath(struct reading *r)
+{
+	CHECK_FOR_INTERRUPTS();
+	MemoryContextReset(r->scratch);
+}
+
+/* Rows of a heap whose values lie at places known before need not go through slots. */
+static void
+read_fixed(struct reading *r, Relation relation, int natts)
+{
+	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
+	TupleDesc desc = RelationGetDescr(relation);
+	Datum *values = palloc(desc->natts * sizeof *values);
+	bool *nulls = palloc(desc->natts * sizeof *nulls);
+	MemoryContext old = MemoryContextSwitchTo(r->scratch);
+	HeapTuple tuple;
+	int n = 0;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		if (!take_fixed(r, tuple->t_data, natts))
+		{
+			heap_deform_tuple(tuple, desc, values, nulls);
+			take_row(r, values, nulls);
+		}
+		if ((++n & 0x3ff) == 0)
+			take_breath(r);
+	}
+	MemoryContextSwitchTo(old);
+	table_endscan(scan);
+}
+
+static void
 read_table(struct reading *r, Relation relation, int natts)
 {
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
@@ -331,20 +364,12 @@ read_table(struct reading *r, Relation relation, int natts)
 	MemoryContext old = MemoryContextSwitchTo(r->scratch);
 	int n = 0;
 
-	if (TTS_IS_BUFFERTUPLE(slot))
-		r->fixed = fixed_new(r, RelationGetDescr(relation), natts);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		if (!r->fixed || !take_fixed(r, slot, natts))
-		{
-			slot_getsomeattrs(slot, natts);
-			take_row(r, slot->tts_values, slot->tts_isnull);
-		}
+		slot_getsomeattrs(slot, natts);
+		take_row(r, slot->tts_values, slot->tts_isnull);
 		if ((++n & 0x3ff) == 0)
-		{
-			CHECK_FOR_INTERRUPTS();
-			MemoryContextReset(r->scratch);
-		}
+			take_breath(r);
 	}
 	MemoryContextSwitchTo(old);
 	table_endscan(scan);
@@ -526,7 +551,12 @@ sh_logit_read(Oid table, const char *label, List *features, int max_rows, uint64
 		check_enable_rls(table, InvalidOid, false) != RLS_ENABLED)
 	{
 		check_privilege(relation, &r);
-		read_table(&r, relation, natts);
+		if (relation->rd_tableam == GetHeapamTableAmRoutine())
+			r.fixed = fixed_new(&r, RelationGetDescr(relation), natts);
+		if (r.fixed)
+			read_fixed(&r, relation, natts);
+		else
+			read_table(&r, relation, natts);
 	}
 	else
 		read_query(&r, query_of(&r, relation, label));

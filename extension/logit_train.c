@@ -237,6 +237,8 @@ centre(const struct logit_data *data, const struct logit_fit *fit,
 		sum += mean;
 	}
 	model->intercept = calibration->shift + calibration->scale * sum;
+	model->shift = calibration->shift;
+	model->scale = calibration->scale;
 }
 
 static void
@@ -265,6 +267,7 @@ train(const struct logit_source *source, struct logit_options *options, struct l
 		model->state = LOGIT_NOT_BETTER;
 		model->features = 0;
 		model->intercept = log(model->won / (double) (model->n - model->won));
+		model->scale = 1;
 		return;
 	}
 	centre(&data, &fit, &calibration, model);
