@@ -235,6 +235,9 @@ read_feature(JsonbContainer *json, struct logit_feature *feature)
 	{
 		feature->edges = doubles(json, "edges", &feature->nedges);
 		feature->levels = feature->nedges + 2;
+		for (int i = 1; i < feature->nedges; i++)
+			if (!(feature->edges[i - 1] < feature->edges[i]))
+				refuse(psprintf("the edges of feature \"%s\" do not rise", feature->name));
 	}
 }
 

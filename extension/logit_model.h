@@ -1,6 +1,8 @@
 /* A trained model: what is kept as JSON, and applied to rows. */
 #pragma once
 
+#include "fmgr.h"
+
 #include "logit_card.h"
 #include "logit_code.h"
 
@@ -40,3 +42,5 @@ extern Jsonb *sh_logit_to_json(const struct logit_model *model);
  * not ready has no features and an intercept that is the base rate's log odds.
  */
 extern struct logit_model *sh_logit_from_json(Jsonb *json);
+/* Whether an argument of the call is a constant, the same in all calls of the statement. */
+extern bool sh_logit_is_constant(const FmgrInfo *flinfo, int argument);

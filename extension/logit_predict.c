@@ -26,7 +26,8 @@ PG_FUNCTION_INFO_V1(sh_model_levels_of);
 struct applied
 {
 	MemoryContext context;
-	Jsonb *json; /* as it was given */
+	Jsonb *json;   /* as it was given */
+	bool constant; /* the statement has no other model */
 	struct logit_model *model;
 	Oid type;
 	int32 typmod;
@@ -36,15 +37,17 @@ struct applied
 };
 
 static struct applied *
-applied_new(MemoryContext parent, Jsonb *json, HeapTupleHeader row)
+applied_new(FmgrInfo *flinfo, Jsonb *json, HeapTupleHeader row)
 {
-	MemoryContext context = AllocSetContextCreate(parent, "model applied", ALLOCSET_SMALL_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(flinfo->fn_mcxt, "model applied", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	struct applied *a = palloc0(sizeof *a);
 	TupleDesc desc;
 
 	a->context = context;
 	a->json = (Jsonb *) memcpy(palloc(VARSIZE(json)), json, VARSIZE(json));
+	a->constant = sh_logit_is_constant(flinfo, 0);
 	a->model = sh_logit_from_json(a->json);
 	a->type = HeapTupleHeaderGetTypeId(row);
 	a->typmod = HeapTupleHeaderGetTypMod(row);
@@ -78,15 +81,16 @@ applied_for(FmgrInfo *flinfo, Jsonb *json, HeapTupleHeader row)
 	struct applied *a = flinfo->fn_extra;
 
 	if (a && a->type == HeapTupleHeaderGetTypeId(row) &&
-		a->typmod == HeapTupleHeaderGetTypMod(row) && VARSIZE(a->json) == VARSIZE(json) &&
-		memcmp(a->json, json, VARSIZE(json)) == 0)
+		a->typmod == HeapTupleHeaderGetTypMod(row) &&
+		(a->constant ||
+		 (VARSIZE(a->json) == VARSIZE(json) && memcmp(a->json, json, VARSIZE(json)) == 0)))
 		return a;
 	if (a)
 	{
 		flinfo->fn_extra = NULL;
 		MemoryContextDelete(a->context);
 	}
-	a = applied_new(flinfo->fn_mcxt, json, row);
+	a = applied_new(flinfo, json, row);
 	flinfo->fn_extra = a;
 	return a;
 }

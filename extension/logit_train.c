@@ -261,7 +261,7 @@ train(const struct logit_source *source, struct logit_options *options, struct l
 	model->feature = sh_logit_code(source, options, &data);
 	model->features = data.features;
 	choose(&data, model, &fit, &calibration);
-	if (calibration.scale <= 0 ||
+	if (calibration.scale <= 0 || model->card.auc <= 0.5 ||
 		(model->card.base_log_loss - model->card.log_loss) * model->card.n < LEAST_GAIN)
 	{
 		model->state = LOGIT_NOT_BETTER;

@@ -17,3 +17,8 @@ CREATE FUNCTION saleshub.logit_explain(model jsonb, subject record) RETURNS json
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_logit_explain';
 COMMENT ON FUNCTION saleshub.logit_explain(jsonb, record) IS
     'The chance that a model gives a row and why: {probability, log_odds, intercept, reasons: [{feature, value, log_odds}]}; intercept and reasons sum to the log odds, which are the logit of the probability';
+
+CREATE FUNCTION saleshub.logit_score(model jsonb, VARIADIC "values" "any") RETURNS double precision
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_logit_score';
+COMMENT ON FUNCTION saleshub.logit_score(jsonb, "any") IS
+    'The chance that a model gives to values, one for each of its features and in their order (model -> ''features''), NULL being missing: what logit_probability says of a row, in a fraction of the time';

@@ -67,6 +67,11 @@ SELECT tried($$SELECT saleshub.logit_train('noise', 'won', bins => 2)$$) ~ '^(no
 SELECT tried(format('SELECT to_jsonb(saleshub.logit_probability(%L, ROW(1)))', m)) FROM unnest(ARRAY['[]', '{}', '{"intercept": "x", "features": []}', '{"intercept": 0, "features": [1]}',
     '{"intercept": 0, "features": [{"name": "x", "edges": [1], "log_odds": [0, 1]}]}', '{"intercept": 0, "features": [{"name": "x", "edges": ["a"], "log_odds": [0]}]}', '{"intercept": 0, "features": [{"name": 1}]}']) m;
 
+-- values one by one: the same to the last bit, whatever their types; and what cannot be
+SELECT count(*), bool_and(saleshub.logit_score(:'model', visits, source, size, vip, money, day) = saleshub.logit_probability(:'model', s)), saleshub.logit_score(NULL::jsonb, 1) IS NULL FROM seen s;
+SELECT saleshub.logit_score(:'model', NULL, NULL, NULL, NULL, NULL, NULL) = saleshub.logit_probability(:'model', ROW(1));
+SELECT tried(format('SELECT to_jsonb(saleshub.logit_score(%L, %s))', m, v)) FROM (VALUES (:'model', '1'), (:'model', 'now(), 1, 1, 1, 1, 1'), (:'model', 'VARIADIC ARRAY[1]'), ('{"intercept": 0, "features": [{"name": "x", "edges": [2, 1], "log_odds": [0, 0, 0, 0]}]}', '1')) t (m, v);
+
 -- under the rights of the caller: privileges on columns, and row security
 CREATE ROLE logit_reader;
 GRANT USAGE ON SCHEMA logit_test TO logit_reader;
