@@ -31,7 +31,9 @@ struct kind
 static struct kind kinds[] = {
 	{ .name = "import", .entry = "sh_import_main" },
 	{ .name = "scoring", .entry = "sh_job_main", .statement = "SELECT saleshub.score_turn()" },
-	{ .name = "search", .entry = "sh_job_main", .statement = "SELECT saleshub.search_step() > 0" },
+	{ .name = "search",
+	  .entry = "sh_job_main",
+	  .statement = "SELECT saleshub.search_step(true) > 0" },
 };
 
 /* --- starting them; in the worker of the database --- */

@@ -83,7 +83,12 @@ struct sh_search_pack;
 extern struct sh_search_pack *sh_search_pack_new(Oid dictionary);
 extern void sh_search_pack_add(struct sh_search_pack *pack, enum sh_search_field field,
 							   const char *data, int len);
-/* Digits of a telephone number, found by its ends, too. */
+/*
+ * Digits of a telephone number. Each run of so many of them is a term, so that any part of the
+ * number is found as a phrase of its pieces; there are no more than 10,000 of them, in many
+ * documents each.
+ */
+#define SEARCH_PHONE_PIECE 4
 extern void sh_search_pack_phone(struct sh_search_pack *pack, const char *digits, int len);
 /* The document as bytes; lengths gets a length code for each field, the first lowest. */
 extern bytea *sh_search_pack_end(struct sh_search_pack *pack, int32 *lengths);
@@ -202,17 +207,26 @@ struct sh_search_bound
 	uint8 code[SEARCH_FIELDS];	/* the shortest length */
 };
 
-/* A head: the number of blocks, then their bounds. */
-#define SEARCH_HEAD_SIZE 4
+/*
+ * The head of a term: the number of blocks, where the places begin (0: blocks and places stand in
+ * rows of their own), the bounds, and then those.
+ */
+#define SEARCH_HEAD_SIZE 8
 #define SEARCH_BOUND_SIZE 16
+#define SEARCH_HEAD_PART (-1)
 /* Added to the number of a part of blocks: the part of their places. */
 #define SEARCH_PLACES_PART (-(1 << 30))
+
+/* Have a bound hold for one more posting. */
+extern void sh_search_bound_widen(struct sh_search_bound *bound, const struct sh_search_hit *hit);
 
 /* Append the numbers of a block's documents, which ascend from above, to a body. */
 extern void sh_search_docs_write(StringInfo to, const uint32 *docs, int count, uint32 above);
 /* Read them; returns where they end. Bodies have 8 bytes to spare behind them. */
 extern const uint8 *sh_search_docs_read(const uint8 *at, uint32 *docs, int count, uint32 above);
 #define SEARCH_SPARE 8
+
+struct sh_search_index;
 
 /* --- search_table.c: the tables of the index --- */
 
@@ -247,6 +261,28 @@ extern struct TupleTableSlot *sh_search_row(struct sh_search_index *index,
 extern struct TupleTableSlot *sh_search_next(struct sh_search_index *index,
 											 enum sh_search_table table);
 
+/* Columns of rows that are read one after the other. */
+#define SEARCH_PAGE_FIRST 3
+#define SEARCH_PAGE_BODY 4
+#define SEARCH_WORD_BODY 4
+#define SEARCH_PART_BODY 5
+
+/* What was read of the index. */
+struct sh_search_bytes
+{
+	const uint8 *data; /* SEARCH_SPARE bytes may be read behind its end; NULL: there is none */
+	uint32 len;
+	bool owned; /* by whom it was read for */
+};
+
+/* The body of a row of blocks or columns: of a term or facet, and a part. */
+extern void sh_search_part(struct sh_search_index *index, enum sh_search_table table, int64 segment,
+						   int64 key, int32 part, struct sh_search_bytes *out);
+/* The entry of a term in the pages of a segment. */
+extern void sh_search_entry(struct sh_search_index *index, int64 segment, int64 term,
+							struct sh_search_bytes *out);
+extern void sh_search_bytes_free(struct sh_search_bytes *bytes);
+
 /* --- search_segment.c: which segments there are --- */
 
 struct sh_search_segment
@@ -271,6 +307,44 @@ extern void sh_search_segment_add(const pg_uuid_t *org, struct sh_search_segment
 /* Add the words in each field of a document to those of others. */
 extern void sh_search_add_lengths(int64 *words, int32 lengths);
 
+/* --- search_page.c: pages of terms --- */
+
+/* Bytes of a row that fills a page of its table. */
+#define SEARCH_PART_MAX 7600
+#define SEARCH_PAGE_TERMS 1024
+
+struct sh_search_page_writer
+{
+	int count;
+	int64 first;
+	uint64 differences[SEARCH_PAGE_TERMS];
+	uint16 begins[SEARCH_PAGE_TERMS];
+	StringInfoData entries;
+};
+
+/* Terms come in order. A page that is full is ended before the next is added. */
+extern bool sh_search_page_fits(const struct sh_search_page_writer *page, int64 term,
+								int entry_len);
+extern void sh_search_page_add(struct sh_search_page_writer *page, int64 term, const char *entry,
+							   int len);
+/* Append the page to a body, and begin the next. */
+extern void sh_search_page_end(struct sh_search_page_writer *page, StringInfo body);
+
+struct sh_search_page
+{
+	int64 first;
+	int count;
+	int width;
+	const uint8 *terms, *begins, *entries, *end;
+};
+
+extern void sh_search_page_open(struct sh_search_page *page, int64 first, const char *body,
+								int len);
+extern int64 sh_search_page_term(const struct sh_search_page *page, int n);
+/* -1 when it has not the term. */
+extern int sh_search_page_find(const struct sh_search_page *page, int64 term);
+extern const uint8 *sh_search_page_entry(const struct sh_search_page *page, int n, int *len);
+
 /* --- search_list.c: the documents that have a term --- */
 
 struct sh_search_list
@@ -280,13 +354,17 @@ struct sh_search_list
 	int64 term;
 	uint32 docs;
 	uint32 blocks;
-	const uint8 *head;	  /* bounds, 16 bytes each */
-	const uint8 *inlined; /* NULL: blocks stand in rows of their own */
-	bytea *places_inlined;
-	bytea *part; /* the row that was read last */
+	const uint8 *bounds;		  /* SEARCH_BOUND_SIZE bytes each */
+	const uint8 *inlined;		  /* the blocks; NULL when they stand in rows of their own */
+	const uint8 *places_inlined;  /* the places, with a table of blocks before them */
+	const uint8 *places_of_few;	  /* those of a term that stands in its page */
+	struct sh_search_bytes entry; /* what was read to open it */
+	struct sh_search_bytes head;
+	struct sh_search_bytes part; /* the row that was read last */
 	int part_number;
-	bytea *place_part;
+	struct sh_search_bytes place_part;
 	int place_number;
+	uint8 own_bound[SEARCH_BOUND_SIZE];
 	/* The block that is read: */
 	int64 block; /* -1: none */
 	int count;
@@ -301,10 +379,10 @@ struct sh_search_list
 	const uint8 *places;
 };
 
-/* By a row of search_term. */
+/* By its entry in a page, which must have SEARCH_SPARE bytes behind it and stay. */
 extern void sh_search_list_take(struct sh_search_list *list, struct sh_search_index *index,
-								const struct sh_search_segment *segment,
-								struct TupleTableSlot *row);
+								const struct sh_search_segment *segment, int64 term,
+								const uint8 *entry);
 /* False when no document of the segment has the term. */
 extern bool sh_search_list_open(struct sh_search_list *list, struct sh_search_index *index,
 								const struct sh_search_segment *segment, uint64 term);
@@ -347,17 +425,25 @@ extern uint8 sh_search_record(struct sh_search_index *index,
 
 /* --- search_word.c: the words of a segment --- */
 
-/* One entry of a row of search_word; returns where it ends. */
-static inline const uint8 *
-sh_search_word_read(const uint8 *at, const char **word, int *len, uint64 *term, uint32 *docs)
+/* Words of a row of search_word, one after the other. */
+struct sh_search_words
 {
-	*len = *at;
-	*word = (const char *) at + 1;
-	at += 1 + *len;
-	*term = sh_search_get64(at);
-	*docs = sh_search_get32(at + 8);
-	return at + 12;
-}
+	const uint8 *at, *end;
+	char word[SEARCH_WORD_MAX + 1];
+	int len;
+	int shared; /* letters that it has of the word before */
+	uint32 docs;
+	const uint8 *stem; /* the term, where it is not that of the word itself */
+};
+
+extern void sh_search_words_open(struct sh_search_words *words, const char *body, int len);
+/* False behind the last. */
+extern bool sh_search_words_next(struct sh_search_words *words);
+/* What the present one is looked up by. */
+extern uint64 sh_search_words_term(const struct sh_search_words *words);
+/* Append one to a body; before: the word before it there, NULL for the first. */
+extern void sh_search_words_write(StringInfo to, const char *before, int before_len,
+								  const char *word, int len, uint64 term, uint32 docs);
 
 /* --- search_write.c: making segments --- */
 

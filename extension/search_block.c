@@ -51,3 +51,13 @@ sh_search_docs_read(const uint8 *at, uint32 *docs, int count, uint32 above)
 		docs[i] = doc += docs[i] + 1;
 	return at + (count * bits + 7) / 8;
 }
+
+void
+sh_search_bound_widen(struct sh_search_bound *bound, const struct sh_search_hit *hit)
+{
+	uint8 *count = &bound->count[hit->field];
+	uint8 *code = &bound->code[hit->field];
+
+	*code = *count == 0 ? hit->code : Min(*code, hit->code);
+	*count = (uint8) Max(*count, Min(hit->count, 255));
+}

@@ -7,8 +7,6 @@
 #include "saleshub.h"
 #include "search.h"
 
-#define COLUMN_BODY 5
-
 static bytea *
 part_of(struct sh_search_index *index, const struct sh_search_segment *segment,
 		enum sh_search_facet facet, int part)
@@ -17,7 +15,7 @@ part_of(struct sh_search_index *index, const struct sh_search_segment *segment,
 	TupleTableSlot *row = sh_search_row(index, SEARCH_TABLE_COLUMN, segment->id, 2, keys);
 	bool isnull;
 
-	return row ? DatumGetByteaPCopy(slot_getattr(row, COLUMN_BODY, &isnull)) : NULL;
+	return row ? DatumGetByteaPCopy(slot_getattr(row, SEARCH_PART_BODY, &isnull)) : NULL;
 }
 
 uint16 *

@@ -22,7 +22,6 @@
 #define SPELLINGS 4
 /* The score of a spelling for each letter that is off. */
 #define OFF_BOOST 0.6
-#define WORD_BODY 4
 
 struct candidate
 {
@@ -113,14 +112,11 @@ distance_to(const struct look *look, const char *word, int len)
 }
 
 static void
-consider(struct look *look, const char *word, int len, uint64 term, uint32 docs)
+consider(struct look *look, const char *word, int len, int distance, uint64 term, uint32 docs)
 {
-	int distance = distance_to(look, word, len);
 	struct candidate *candidate;
 	bool found;
 
-	if (distance < 0)
-		return;
 	candidate = hash_search(look->found, &term, HASH_ENTER, &found);
 	if (!found)
 	{
@@ -141,18 +137,16 @@ consider(struct look *look, const char *word, int len, uint64 term, uint32 docs)
 static void
 look_at_row(struct look *look, bytea *body)
 {
-	const uint8 *at = (uint8 *) VARDATA_ANY(body);
-	const uint8 *end = at + VARSIZE_ANY_EXHDR(body);
+	struct sh_search_words words;
 
-	while (at < end)
+	sh_search_words_open(&words, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+	while (sh_search_words_next(&words))
 	{
-		const char *word;
-		uint64 term;
-		uint32 docs;
-		int len;
+		int distance = distance_to(look, words.word, words.len);
 
-		at = sh_search_word_read(at, &word, &len, &term, &docs);
-		consider(look, word, len, term, docs);
+		if (distance >= 0)
+			consider(
+				look, words.word, words.len, distance, sh_search_words_term(&words), words.docs);
 	}
 }
 
@@ -166,7 +160,7 @@ look_at_all(struct eval *eval, const struct sh_search_segment *segment, struct l
 		bool isnull;
 
 		CHECK_FOR_INTERRUPTS();
-		look_at_row(look, DatumGetByteaPP(slot_getattr(row, WORD_BODY, &isnull)));
+		look_at_row(look, DatumGetByteaPP(slot_getattr(row, SEARCH_WORD_BODY, &isnull)));
 	}
 }
 
@@ -217,7 +211,12 @@ look_at_waiting(const struct eval_part *part, struct look *look)
 		int len;
 
 		while ((len = sh_search_packed_word(&part->waiting[doc].packed, &at, &word, &term)) >= 0)
-			consider(look, word, len, term, 1);
+		{
+			int distance = distance_to(look, word, len);
+
+			if (distance >= 0)
+				consider(look, word, len, distance, term, 1);
+		}
 	}
 }
 

@@ -1,85 +1,123 @@
 /* Reading the documents that have a term, a block at a time. */
 #include "postgres.h"
 
-#include "executor/tuptable.h"
-
 #include "saleshub.h"
 #include "search.h"
 
-/* Columns */
-enum
+static void
+put_bound(uint8 *to, const struct sh_search_bound *bound)
 {
-	TERM_TERM = 3,
-	TERM_DOCS,
-	TERM_HEAD,
-	TERM_PLACES,
-	BLOCK_BODY = 5
-};
+	for (int i = 0; i < 4; i++)
+		to[i] = (uint8) (bound->last >> (8 * i));
+	memset(to + 4, 0, 4);
+	memcpy(to + 8, bound->count, SEARCH_FIELDS);
+	memcpy(to + 8 + SEARCH_FIELDS, bound->code, SEARCH_FIELDS);
+}
 
-static bytea *
-bytes_of(TupleTableSlot *row, int column)
+/* A term that stands in its page has no bound there: it is that of its postings. */
+static void
+take_few(struct sh_search_list *list, const uint8 *body)
 {
-	bool isnull;
-	Datum value = slot_getattr(row, column, &isnull);
+	struct sh_search_bound bound = { 0 };
+	const uint8 *at = sh_search_docs_read(body, list->doc, (int) list->docs, SEARCH_END);
 
-	return isnull ? NULL : DatumGetByteaPCopy(value);
+	bound.last = list->doc[list->docs - 1];
+	for (uint32 i = 0; i < list->docs; i++)
+	{
+		struct sh_search_hit hits[SEARCH_FIELDS];
+		int count;
+
+		at = sh_search_post_read(at, hits, &count);
+		for (int n = 0; n < count; n++)
+			sh_search_bound_widen(&bound, &hits[n]);
+	}
+	put_bound(list->own_bound, &bound);
+	list->blocks = 1;
+	list->bounds = list->own_bound;
+	list->inlined = body;
+	list->places_of_few = at;
+}
+
+static void
+read_part(struct sh_search_list *list, int part, struct sh_search_bytes *into)
+{
+	sh_search_bytes_free(into);
+	sh_search_part(list->index, SEARCH_TABLE_BLOCK, list->segment->id, list->term, part, into);
+	if (!into->data)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("the search index lacks part %d of a term in segment " INT64_FORMAT,
+						part,
+						list->segment->id),
+				 errhint("Run SELECT saleshub.search_rebuild().")));
+}
+
+static void
+take_many(struct sh_search_list *list)
+{
+	uint32 places;
+
+	read_part(list, SEARCH_HEAD_PART, &list->head);
+	list->blocks = sh_search_get32(list->head.data);
+	places = sh_search_get32(list->head.data + 4);
+	list->bounds = list->head.data + SEARCH_HEAD_SIZE;
+	if (places > 0)
+	{
+		list->inlined = list->bounds + (Size) list->blocks * SEARCH_BOUND_SIZE;
+		list->places_inlined = list->head.data + places;
+	}
 }
 
 void
 sh_search_list_take(struct sh_search_list *list, struct sh_search_index *index,
-					const struct sh_search_segment *segment, TupleTableSlot *row)
+					const struct sh_search_segment *segment, int64 term, const uint8 *entry)
 {
-	bytea *head = bytes_of(row, TERM_HEAD);
-	bool isnull;
+	uint32 number;
 
+	memset(list, 0, offsetof(struct sh_search_list, doc));
 	list->segment = segment;
 	list->index = index;
-	list->term = DatumGetInt64(slot_getattr(row, TERM_TERM, &isnull));
-	list->docs = DatumGetInt32(slot_getattr(row, TERM_DOCS, &isnull));
-	list->part = list->place_part = NULL;
+	list->term = term;
 	list->part_number = list->place_number = -1;
 	list->block = list->places_block = -1;
-	list->count = list->at = 0;
-	list->places_inlined = bytes_of(row, TERM_PLACES);
-	list->blocks = sh_search_get32((uint8 *) VARDATA(head));
-	list->head = (uint8 *) VARDATA(head) + SEARCH_HEAD_SIZE;
-	list->inlined = VARSIZE(head) - VARHDRSZ > SEARCH_HEAD_SIZE + list->blocks * SEARCH_BOUND_SIZE ?
-						list->head + list->blocks * SEARCH_BOUND_SIZE :
-						NULL;
+	number = sh_search_number(&entry);
+	list->docs = number >> 1;
+	if (number & 1)
+		take_many(list);
+	else
+		take_few(list, entry);
 }
 
 bool
 sh_search_list_open(struct sh_search_list *list, struct sh_search_index *index,
 					const struct sh_search_segment *segment, uint64 term)
 {
-	Datum key = Int64GetDatum((int64) term);
-	TupleTableSlot *row = sh_search_row(index, SEARCH_TABLE_TERM, segment->id, 1, &key);
+	struct sh_search_bytes entry;
 
-	if (row)
-		sh_search_list_take(list, index, segment, row);
+	sh_search_entry(index, segment->id, (int64) term, &entry);
+	if (entry.data)
+	{
+		sh_search_list_take(list, index, segment, (int64) term, entry.data);
+		list->entry = entry;
+	}
 	else
 		memset(list, 0, offsetof(struct sh_search_list, doc));
-	return row != NULL;
+	return entry.data != NULL;
 }
 
 void
 sh_search_list_close(struct sh_search_list *list)
 {
-	if (list->docs == 0)
-		return;
-	pfree(unconstify(uint8 *, list->head) - SEARCH_HEAD_SIZE - VARHDRSZ);
-	if (list->part)
-		pfree(list->part);
-	if (list->place_part)
-		pfree(list->place_part);
-	if (list->places_inlined)
-		pfree(list->places_inlined);
+	sh_search_bytes_free(&list->entry);
+	sh_search_bytes_free(&list->head);
+	sh_search_bytes_free(&list->part);
+	sh_search_bytes_free(&list->place_part);
 }
 
 void
 sh_search_list_bound(const struct sh_search_list *list, uint32 block, struct sh_search_bound *bound)
 {
-	const uint8 *at = list->head + (Size) block * SEARCH_BOUND_SIZE;
+	const uint8 *at = list->bounds + (Size) block * SEARCH_BOUND_SIZE;
 
 	bound->last = sh_search_get32(at);
 	bound->part = at[4] | at[5] << 8;
@@ -91,7 +129,7 @@ sh_search_list_bound(const struct sh_search_list *list, uint32 block, struct sh_
 uint32
 sh_search_list_last(const struct sh_search_list *list, uint32 block)
 {
-	return sh_search_get32(list->head + (Size) block * SEARCH_BOUND_SIZE);
+	return sh_search_get32(list->bounds + (Size) block * SEARCH_BOUND_SIZE);
 }
 
 /* Most seeks go a short way: steps that double, then halves. */
@@ -123,23 +161,6 @@ sh_search_list_block(const struct sh_search_list *list, uint32 from, uint32 doc)
 	return low;
 }
 
-static bytea *
-read_part(const struct sh_search_list *list, int part)
-{
-	Datum keys[2] = { Int64GetDatum(list->term), Int32GetDatum(part) };
-	TupleTableSlot *row =
-		sh_search_row(list->index, SEARCH_TABLE_BLOCK, list->segment->id, 2, keys);
-
-	if (!row)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("the search index lacks part %d of a term in segment " INT64_FORMAT,
-						part,
-						list->segment->id),
-				 errhint("Run SELECT saleshub.search_rebuild().")));
-	return bytes_of(row, BLOCK_BODY);
-}
-
 void
 sh_search_list_read(struct sh_search_list *list, uint32 block)
 {
@@ -152,14 +173,9 @@ sh_search_list_read(struct sh_search_list *list, uint32 block)
 	if (!at)
 	{
 		if (list->part_number != bound.part)
-		{
-			if (list->part)
-				pfree(list->part);
-			list->part = NULL;
-			list->part = read_part(list, bound.part);
-			list->part_number = bound.part;
-		}
-		at = (uint8 *) VARDATA(list->part);
+			read_part(list, bound.part, &list->part);
+		list->part_number = bound.part;
+		at = list->part.data;
 	}
 	list->count = block + 1 < list->blocks ? SEARCH_BLOCK :
 											 (int) (list->docs - (list->blocks - 1) * SEARCH_BLOCK);
@@ -236,18 +252,15 @@ begin_places(struct sh_search_list *list)
 {
 	struct sh_search_bound bound;
 
+	if (list->places_of_few)
+		return list->places_of_few;
 	if (list->places_inlined)
-		return places_of_block((uint8 *) VARDATA(list->places_inlined), (uint32) list->block);
+		return places_of_block(list->places_inlined, (uint32) list->block);
 	sh_search_list_bound(list, (uint32) list->block, &bound);
 	if (list->place_number != bound.part)
-	{
-		if (list->place_part)
-			pfree(list->place_part);
-		list->place_part = NULL;
-		list->place_part = read_part(list, SEARCH_PLACES_PART + bound.part);
-		list->place_number = bound.part;
-	}
-	return places_of_block((uint8 *) VARDATA(list->place_part), (uint32) list->block);
+		read_part(list, SEARCH_PLACES_PART + bound.part, &list->place_part);
+	list->place_number = bound.part;
+	return places_of_block(list->place_part.data, (uint32) list->block);
 }
 
 const uint8 *

@@ -18,44 +18,63 @@
 
 PG_FUNCTION_INFO_V1(sh_search_merge);
 
-/* Neighbours of a size that become one. */
+/* Neighbours of a size that become one, and how many at most do at once. */
 #define FANOUT 4
+#define RUN_MAX 48
 /* Segments up to so many documents are of the smallest size; each larger one is FANOUT times that.
  */
 #define SMALLEST 4096
 /* A segment is written anew when one of so many of its documents is gone. */
 #define GONE_PART 5
-#define COLUMN_TERM 3
-#define COLUMN_BODY 4
 
 struct source
 {
 	struct sh_search_segment *segment;
 	struct sh_search_index *index;
 	uint32 shift; /* of its documents in the new segment */
-	TupleTableSlot *row;
-	int64 term; /* of the row */
-	/* words */
-	bytea *body;
-	const uint8 *at, *end;
-	const char *word;
-	int len;
-	uint64 word_term;
-	uint32 word_docs;
-	bool more;
+	bool more;	  /* there is a term or word */
+	bytea *body;  /* of the present row */
+	struct sh_search_page page;
+	int n; /* of the term in its page */
+	int64 term;
+	struct sh_search_words words;
 };
+
+/* The next row of a table, copied; false behind the last. */
+static bool
+next_row(struct source *s, enum sh_search_table table, int64 *first)
+{
+	TupleTableSlot *row = s->body ? sh_search_next(s->index, table) :
+									sh_search_row(s->index, table, s->segment->id, 0, NULL);
+	bool isnull;
+
+	if (s->body)
+		pfree(s->body);
+	s->body = NULL;
+	if (!row)
+		return false;
+	if (first)
+		*first = DatumGetInt64(slot_getattr(row, SEARCH_PAGE_FIRST, &isnull));
+	s->body = DatumGetByteaPCopy(slot_getattr(row, SEARCH_PAGE_BODY, &isnull));
+	return true;
+}
 
 /* --- terms --- */
 
 static void
-next_term(struct source *s, bool first)
+next_term(struct source *s)
 {
-	bool isnull;
+	int64 first;
 
-	s->row = first ? sh_search_row(s->index, SEARCH_TABLE_TERM, s->segment->id, 0, NULL) :
-					 sh_search_next(s->index, SEARCH_TABLE_TERM);
-	if (s->row)
-		s->term = DatumGetInt64(slot_getattr(s->row, COLUMN_TERM, &isnull));
+	if (!s->body || ++s->n == s->page.count)
+	{
+		s->more = next_row(s, SEARCH_TABLE_TERM, &first);
+		if (!s->more)
+			return;
+		sh_search_page_open(&s->page, first, VARDATA(s->body), VARSIZE(s->body) - VARHDRSZ);
+		s->n = 0;
+	}
+	s->term = sh_search_page_term(&s->page, s->n);
 }
 
 /* Copy the documents of a term that are not gone. */
@@ -65,8 +84,10 @@ copy_list(struct sh_search_writer *writer, struct source *s)
 	const struct sh_search_segment *segment = s->segment;
 	struct sh_search_list *list = palloc(sizeof(*list));
 	int gone = 0;
+	int len;
 
-	sh_search_list_take(list, s->index, segment, s->row);
+	sh_search_list_take(
+		list, s->index, segment, s->term, sh_search_page_entry(&s->page, s->n, &len));
 	for (uint32 block = 0; block < list->blocks; block++)
 	{
 		const uint8 *places;
@@ -100,14 +121,14 @@ static void
 merge_terms(struct sh_search_writer *writer, struct source *sources, int count, HTAB *lost)
 {
 	for (int i = 0; i < count; i++)
-		next_term(&sources[i], true);
+		next_term(&sources[i]);
 	for (;;)
 	{
 		bool any = false;
 		int64 least = 0;
 
 		for (int i = 0; i < count; i++)
-			if (sources[i].row && (!any || sources[i].term < least))
+			if (sources[i].more && (!any || sources[i].term < least))
 			{
 				any = true;
 				least = sources[i].term;
@@ -117,10 +138,10 @@ merge_terms(struct sh_search_writer *writer, struct source *sources, int count, 
 		CHECK_FOR_INTERRUPTS();
 		sh_search_writer_term(writer, (uint64) least);
 		for (int i = 0; i < count; i++)
-			if (sources[i].row && sources[i].term == least)
+			if (sources[i].more && sources[i].term == least)
 			{
 				copy_list(writer, &sources[i]);
-				next_term(&sources[i], false);
+				next_term(&sources[i]);
 			}
 		if (sh_search_writer_docs(writer) == 0)
 			(void) hash_search(lost, &least, HASH_ENTER, NULL);
@@ -132,30 +153,16 @@ merge_terms(struct sh_search_writer *writer, struct source *sources, int count, 
 static void
 next_word(struct source *s)
 {
-	while (s->at == s->end)
+	s->more = s->body && sh_search_words_next(&s->words);
+	while (!s->more && next_row(s, SEARCH_TABLE_WORD, NULL))
 	{
-		bool isnull;
-
-		if (s->body)
-			pfree(s->body);
-		s->body = NULL;
-		s->row = s->more ? sh_search_next(s->index, SEARCH_TABLE_WORD) :
-						   sh_search_row(s->index, SEARCH_TABLE_WORD, s->segment->id, 0, NULL);
-		s->more = true;
-		if (!s->row)
-		{
-			s->word = NULL;
-			return;
-		}
-		s->body = DatumGetByteaPCopy(slot_getattr(s->row, COLUMN_BODY, &isnull));
-		s->at = (uint8 *) VARDATA(s->body);
-		s->end = s->at + VARSIZE(s->body) - VARHDRSZ;
+		sh_search_words_open(&s->words, VARDATA(s->body), VARSIZE(s->body) - VARHDRSZ);
+		s->more = sh_search_words_next(&s->words);
 	}
-	s->at = sh_search_word_read(s->at, &s->word, &s->len, &s->word_term, &s->word_docs);
 }
 
 static int
-compare(const struct source *a, const struct source *b)
+compare(const struct sh_search_words *a, const struct sh_search_words *b)
 {
 	int order = memcmp(a->word, b->word, Min(a->len, b->len));
 
@@ -170,25 +177,25 @@ merge_words(struct sh_search_writer *writer, struct source *sources, int count, 
 	for (;;)
 	{
 		struct source *least = NULL;
-		char word[SEARCH_WORD_MAX];
-		int len;
+		struct sh_search_words word;
+		uint64 term;
 		uint32 docs = 0;
 
 		for (int i = 0; i < count; i++)
-			if (sources[i].word && (!least || compare(&sources[i], least) < 0))
+			if (sources[i].more && (!least || compare(&sources[i].words, &least->words) < 0))
 				least = &sources[i];
 		if (!least)
 			break;
-		len = least->len;
-		memcpy(word, least->word, len);
+		word = least->words;
+		term = sh_search_words_term(&least->words);
 		for (int i = 0; i < count; i++)
-			if (sources[i].word && sources[i].len == len && memcmp(sources[i].word, word, len) == 0)
-				docs += sources[i].word_docs;
-		if (!hash_search(lost, &least->word_term, HASH_FIND, NULL))
-			sh_search_writer_word(writer, word, len, least->word_term, docs);
-		for (int i = 0; i < count; i++)
-			if (sources[i].word && sources[i].len == len && memcmp(sources[i].word, word, len) == 0)
+			if (sources[i].more && compare(&sources[i].words, &word) == 0)
+			{
+				docs += sources[i].words.docs;
 				next_word(&sources[i]);
+			}
+		if (!hash_search(lost, &term, HASH_FIND, NULL))
+			sh_search_writer_word(writer, word.word, word.len, term, docs);
 	}
 }
 
@@ -292,7 +299,7 @@ choose(const struct sh_search_segment *segments, int count, int *from)
 			run = size_of(&segments[i]) <= size ? run + 1 : 0;
 			if (run == FANOUT)
 			{
-				while (i > 0 && run < 2 * FANOUT && size_of(&segments[i - 1]) <= size)
+				while (i > 0 && run < RUN_MAX && size_of(&segments[i - 1]) <= size)
 				{
 					i--;
 					run++;

@@ -12,9 +12,6 @@
 
 /* Between two values of one field, so that no phrase reaches from one into the other. */
 #define GAP 16
-/* The shortest end of a telephone number that it is found by. */
-#define PHONE_MIN 6
-#define PHONE_MAX 15
 
 struct place
 {
@@ -98,10 +95,11 @@ sh_search_pack_phone(struct sh_search_pack *pack, const char *digits, int len)
 {
 	pack->field = SEARCH_IDENTIFIER;
 	pack->length[pack->field]++;
-	for (int from = Max(0, len - PHONE_MAX); from <= len - PHONE_MIN; from++)
-		add_place(
-			pack, sh_search_term(digits + from, len - from, '#'), pack->next[SEARCH_IDENTIFIER]);
-	pack->next[SEARCH_IDENTIFIER] += GAP;
+	for (int from = 0; from + SEARCH_PHONE_PIECE <= len; from++)
+		add_place(pack,
+				  sh_search_term(digits + from, SEARCH_PHONE_PIECE, '#'),
+				  pack->next[SEARCH_IDENTIFIER] + from);
+	pack->next[SEARCH_IDENTIFIER] += len + GAP;
 }
 
 /* --- lengths --- */

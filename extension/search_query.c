@@ -13,6 +13,7 @@
 /* Of so many bare words all must be there; of more, any. */
 #define ALL_WORDS_MAX 4
 #define PHONE_DIGITS_MIN 6
+#define PHONE_DIGITS_MAX 15
 
 struct parser
 {
@@ -138,36 +139,58 @@ words_of(struct parser *p, const char *text, int len, uint8 fields, bool plain)
 	return node;
 }
 
-/* The digits of what may be a telephone number, from its end; the country may be missing. */
-static struct query_node *
-phone_of(struct parser *p, const char *text, int len, uint8 fields)
+/* Up to 15 digits between marks that telephone numbers are written with; -1 when it is none. */
+static int
+digits_of(const char *text, int len, char *digits)
 {
-	char digits[16];
 	int count = 0;
-	struct query_node *node;
-	int skip = 0;
 
 	for (int i = 0; i < len; i++)
 	{
 		if (isdigit((unsigned char) text[i]))
 		{
-			if (count == 15)
-				return NULL;
+			if (count == PHONE_DIGITS_MAX)
+				return -1;
 			digits[count++] = text[i];
 		}
 		else if (!strchr("+-()/. ", text[i]))
-			return NULL;
+			return -1;
 	}
 	digits[count] = '\0';
+	return count;
+}
+
+/* A telephone number or part of one: its pieces, one after the other; the last says how rare it is.
+ */
+static struct query_node *
+phone_of(struct parser *p, const char *text, int len, uint8 fields)
+{
+	char digits[PHONE_DIGITS_MAX + 1];
+	int count = digits_of(text, len, digits);
+	bool whole = count >= PHONE_DIGITS_MIN;
+	struct query_node *phrase;
+	int skip = 0;
+
 	/* 0 and 00 stand before what is stored without them. */
-	while (skip < 2 && digits[skip] == '0')
+	while (whole && skip < 2 && digits[skip] == '0')
 		skip++;
-	if (count - skip < PHONE_DIGITS_MIN || !(fields & 1 << SEARCH_IDENTIFIER))
+	if (count - skip < SEARCH_PHONE_PIECE || !(fields & 1 << SEARCH_IDENTIFIER))
 		return NULL;
-	node = sh_query_node(QUERY_WORD, 1 << SEARCH_IDENTIFIER);
-	node->term = sh_query_term(
-		p->query, sh_search_term(digits + skip, count - skip, '#'), digits + skip, node->fields, 1);
-	return node;
+	phrase = sh_query_node(QUERY_PHRASE, 1 << SEARCH_IDENTIFIER);
+	for (int from = skip; from + SEARCH_PHONE_PIECE <= count; from++)
+	{
+		struct query_node *node = sh_query_node(QUERY_WORD, phrase->fields);
+		bool last = from + SEARCH_PHONE_PIECE == count;
+
+		node->term = sh_query_term(p->query,
+								   sh_search_term(digits + from, SEARCH_PHONE_PIECE, '#'),
+								   digits + skip,
+								   node->fields,
+								   last ? (whole ? 2 : 0.5) : 0);
+		node->distance = from - skip;
+		sh_query_add(phrase, node);
+	}
+	return simplest(phrase);
 }
 
 static struct query_node *
@@ -237,6 +260,15 @@ either(struct query_node *a, struct query_node *b)
 	return node;
 }
 
+/* A word among others, whatever else it may be. */
+static struct query_node *
+plain(struct query_node *node)
+{
+	if (node)
+		node->plain = true;
+	return node;
+}
+
 static struct query_node *
 parse_bare(struct parser *p, uint8 fields)
 {
@@ -254,6 +286,8 @@ parse_bare(struct parser *p, uint8 fields)
 		return either(phone_of(p, text, len, fields), words_of(p, text, len, fields, false));
 	if (len > 1 && text[len - 1] == '*')
 		return prefix_of(p, text, len - 1, fields);
+	if (strspn(text, "0123456789") >= (size_t) len)
+		return plain(either(phone_of(p, text, len, fields), words_of(p, text, len, fields, true)));
 	return words_of(p, text, len, fields, true);
 }
 
@@ -412,11 +446,11 @@ parse_part(struct parser *p, uint8 fields)
 		part = p->at < p->end ? parse_one(p, fields) : NULL;
 		if (part && negative)
 		{
-			struct query_node *not = sh_query_node(QUERY_NOT, fields);
+			struct query_node *without = sh_query_node(QUERY_NOT, fields);
 
 			no_rank(p->query, terms);
-			sh_query_add(not, part);
-			part = not ;
+			sh_query_add(without, part);
+			part = without;
 		}
 		node = either(node, part);
 		skip_blanks(p);

@@ -162,23 +162,17 @@ consider(struct gathering *g, const char *word, int len, uint64 term, uint32 doc
 static bool
 read_row(struct gathering *g, bytea *body)
 {
-	const uint8 *at = (uint8 *) VARDATA_ANY(body);
-	const uint8 *end = at + VARSIZE_ANY_EXHDR(body);
+	struct sh_search_words words;
 
-	while (at < end)
+	sh_search_words_open(&words, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+	while (sh_search_words_next(&words))
 	{
-		const char *word;
-		uint64 term;
-		uint32 docs;
-		int len;
-		int order;
+		int order = memcmp(words.word, g->begin, Min(words.len, g->begin_len));
 
-		at = sh_search_word_read(at, &word, &len, &term, &docs);
-		order = memcmp(word, g->begin, Min(len, g->begin_len));
 		if (order > 0)
 			return false;
-		if (order == 0 && len >= g->begin_len)
-			consider(g, word, len, term, docs);
+		if (order == 0 && words.len >= g->begin_len)
+			consider(g, words.word, words.len, sh_search_words_term(&words), words.docs);
 	}
 	return true;
 }

@@ -21,9 +21,10 @@ static const char *const names[SEARCH_TABLES] = {
 	"search_term", "search_block", "search_column", "search_word", "search_gone"
 };
 
-/* Comparisons of the columns behind org_id and segment_id. */
-static const RegProcedure equalities[SEARCH_TABLES][2] = {
-	{ F_INT8EQ }, { F_INT8EQ, F_INT4EQ }, { F_INT2EQ, F_INT4EQ }, { F_TEXTEQ }, { F_INT4EQ }
+/* Comparisons of the columns behind org_id and segment_id; terms are in the last page not behind.
+ */
+static const RegProcedure comparisons[SEARCH_TABLES][2] = {
+	{ F_INT8LE }, { F_INT8EQ, F_INT4EQ }, { F_INT2EQ, F_INT4EQ }, { F_TEXTEQ }, { F_INT4EQ }
 };
 
 struct open_table
@@ -81,14 +82,18 @@ begin_scan(struct open_table *table, int keys)
 	table->scan_keys = keys;
 }
 
+static TupleTableSlot *
+next(struct open_table *open, bool backward)
+{
+	ScanDirection direction = backward ? BackwardScanDirection : ForwardScanDirection;
+
+	return index_getnext_slot(open->scan, direction, open->slot) ? open->slot : NULL;
+}
+
 TupleTableSlot *
 sh_search_next(struct sh_search_index *index, enum sh_search_table table)
 {
-	struct open_table *open = &index->tables[table];
-
-	if (!index_getnext_slot(open->scan, ForwardScanDirection, open->slot))
-		return NULL;
-	return open->slot;
+	return next(&index->tables[table], false);
 }
 
 TupleTableSlot *
@@ -103,10 +108,82 @@ sh_search_row(struct sh_search_index *index, enum sh_search_table table, int64 s
 	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&index->org));
 	ScanKeyInit(&key[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(segment));
 	for (int i = 0; i < keys; i++)
-		ScanKeyInit(&key[i + 2], i + 3, BTEqualStrategyNumber, equalities[table][i], values[i]);
+		ScanKeyInit(&key[i + 2],
+					i + 3,
+					table == SEARCH_TABLE_TERM ? BTLessEqualStrategyNumber : BTEqualStrategyNumber,
+					comparisons[table][i],
+					values[i]);
 	begin_scan(open, keys + 2);
 	index_rescan(open->scan, key, keys + 2, NULL, 0);
-	return sh_search_next(index, table);
+	return next(open, keys > 0 && table == SEARCH_TABLE_TERM);
+}
+
+/* --- bodies --- */
+
+static void
+copy_bytes(struct sh_search_bytes *out, const void *data, Size len)
+{
+	uint8 *copy = palloc_extended(len + SEARCH_SPARE, MCXT_ALLOC_HUGE);
+
+	memcpy(copy, data, len);
+	memset(copy + len, 0, SEARCH_SPARE);
+	*out = (struct sh_search_bytes){ copy, (uint32) len, true };
+}
+
+void
+sh_search_part(struct sh_search_index *index, enum sh_search_table table, int64 segment, int64 key,
+			   int32 part, struct sh_search_bytes *out)
+{
+	Datum keys[2] = { table == SEARCH_TABLE_COLUMN ? Int16GetDatum((int16) key) :
+													 Int64GetDatum(key),
+					  Int32GetDatum(part) };
+	TupleTableSlot *row = sh_search_row(index, table, segment, 2, keys);
+	bytea *body;
+	bool isnull;
+
+	memset(out, 0, sizeof(*out));
+	if (!row)
+		return;
+	body = DatumGetByteaPP(slot_getattr(row, SEARCH_PART_BODY, &isnull));
+	copy_bytes(out, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+	if (VARATT_IS_EXTERNAL(DatumGetPointer(slot_getattr(row, SEARCH_PART_BODY, &isnull))))
+		pfree(body);
+}
+
+void
+sh_search_entry(struct sh_search_index *index, int64 segment, int64 term,
+				struct sh_search_bytes *out)
+{
+	Datum key = Int64GetDatum(term);
+	TupleTableSlot *row = sh_search_row(index, SEARCH_TABLE_TERM, segment, 1, &key);
+	struct sh_search_page page;
+	const uint8 *entry;
+	bytea *body;
+	bool isnull;
+	int n;
+	int len;
+
+	memset(out, 0, sizeof(*out));
+	if (!row)
+		return;
+	body = DatumGetByteaPP(slot_getattr(row, SEARCH_PAGE_BODY, &isnull));
+	sh_search_page_open(&page,
+						DatumGetInt64(slot_getattr(row, SEARCH_PAGE_FIRST, &isnull)),
+						VARDATA_ANY(body),
+						VARSIZE_ANY_EXHDR(body));
+	n = sh_search_page_find(&page, term);
+	if (n < 0)
+		return;
+	entry = sh_search_page_entry(&page, n, &len);
+	copy_bytes(out, entry, len);
+}
+
+void
+sh_search_bytes_free(struct sh_search_bytes *bytes)
+{
+	if (bytes->owned)
+		pfree(unconstify(uint8 *, bytes->data));
+	memset(bytes, 0, sizeof(*bytes));
 }
 
 void

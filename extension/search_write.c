@@ -7,16 +7,12 @@
 #include "saleshub.h"
 #include "search.h"
 
-/* Bytes of a part, so that its row fills a page. */
-#define PART_MAX 7600
 /* Two bytes for each document of a block are the least. */
-#define PART_BLOCKS (PART_MAX / (2 * SEARCH_BLOCK) + 2)
-/* A term's blocks stand in its own row while that stays within a quarter of a page. */
-#define INLINE_MAX 1600
+#define PART_BLOCKS (SEARCH_PART_MAX / (2 * SEARCH_BLOCK) + 2)
+/* A term stands in a page with others while it takes less than a quarter of that. */
+#define ENTRY_MAX 1600
 
-static const char *const term_columns[] = {
-	"org_id", "segment_id", "term", "docs", "head", "places"
-};
+static const char *const term_columns[] = { "org_id", "segment_id", "first_term", "body" };
 static const char *const block_columns[] = { "org_id", "segment_id", "term", "part", "body" };
 static const char *const column_columns[] = { "org_id", "segment_id", "facet", "part", "body" };
 static const char *const word_columns[] = { "org_id", "segment_id", "first_word", "body" };
@@ -46,9 +42,13 @@ struct sh_search_writer
 	StringInfoData body, places;
 	int place_count;
 	uint32 place_block[PART_BLOCKS], place_offset[PART_BLOCKS];
+	struct sh_search_page_writer page; /* of terms that few documents have */
 	/* the present row of words */
 	StringInfoData word_body;
 	char first_word[SEARCH_WORD_MAX + 1];
+	char last_word[SEARCH_WORD_MAX + 1];
+	int last_word_len;
+	bool in_words;
 	struct facet_part facets[SEARCH_FACETS];
 };
 
@@ -71,6 +71,7 @@ sh_search_writer_open(const pg_uuid_t *org, int64 segment)
 	initStringInfo(&w->body);
 	initStringInfo(&w->places);
 	initStringInfo(&w->word_body);
+	initStringInfo(&w->page.entries);
 	for (int i = 0; i < SEARCH_FACETS; i++)
 		initStringInfo(&w->facets[i].body);
 	return w;
@@ -89,29 +90,24 @@ bytes_of(const StringInfoData *body, int spare)
 /* --- terms --- */
 
 /* How many blocks, each block and where it begins, then the places themselves. */
-static bytea *
-places_bytes(struct sh_search_writer *w)
+static void
+add_places(StringInfo all, const struct sh_search_writer *w)
 {
-	StringInfoData all;
 	uint32 table = 4 + w->place_count * 8;
-	bytea *bytes;
 
-	initStringInfo(&all);
-	sh_search_put32(&all, w->place_count);
+	sh_search_put32(all, w->place_count);
 	for (int i = 0; i < w->place_count; i++)
 	{
-		sh_search_put32(&all, w->place_block[i]);
-		sh_search_put32(&all, table + w->place_offset[i]);
+		sh_search_put32(all, w->place_block[i]);
+		sh_search_put32(all, table + w->place_offset[i]);
 	}
-	appendBinaryStringInfo(&all, w->places.data, w->places.len);
-	bytes = bytes_of(&all, 0);
-	pfree(all.data);
-	return bytes;
+	appendBinaryStringInfo(all, w->places.data, w->places.len);
 }
 
 static void
-write_block_row(struct sh_search_writer *w, int part, bytea *body)
+write_block_row(struct sh_search_writer *w, int part, const StringInfoData *from)
 {
+	bytea *body = bytes_of(from, SEARCH_SPARE);
 	Datum values[] = { UUIDPGetDatum(&w->org),
 					   Int64GetDatum(w->segment),
 					   Int64GetDatum((int64) w->term),
@@ -125,12 +121,17 @@ write_block_row(struct sh_search_writer *w, int part, bytea *body)
 static void
 write_part(struct sh_search_writer *w)
 {
+	StringInfoData places;
+
 	if (w->part > PG_UINT16_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a segment of the search index is too large")));
-	write_block_row(w, w->part, bytes_of(&w->body, SEARCH_SPARE));
-	write_block_row(w, SEARCH_PLACES_PART + w->part, places_bytes(w));
+	write_block_row(w, w->part, &w->body);
+	initStringInfo(&places);
+	add_places(&places, w);
+	write_block_row(w, SEARCH_PLACES_PART + w->part, &places);
+	pfree(places.data);
 	resetStringInfo(&w->body);
 	resetStringInfo(&w->places);
 	w->place_count = 0;
@@ -141,7 +142,7 @@ static void
 end_block(struct sh_search_writer *w)
 {
 	/* Five bytes for a document are more than it takes. */
-	if (w->body.len > 0 && w->body.len + w->count * 5 + w->posts.len > PART_MAX)
+	if (w->body.len > 0 && w->body.len + w->count * 5 + w->posts.len > SEARCH_PART_MAX)
 		write_part(w);
 	sh_search_put32(&w->head, w->doc[w->count - 1]);
 	sh_search_put16(&w->head, (uint16) w->part);
@@ -161,14 +162,56 @@ end_block(struct sh_search_writer *w)
 }
 
 static void
+write_page(struct sh_search_writer *w)
+{
+	StringInfoData all;
+	int64 first = w->page.first;
+	bytea *body;
+
+	if (w->page.count == 0)
+		return;
+	initStringInfo(&all);
+	sh_search_page_end(&w->page, &all);
+	body = bytes_of(&all, SEARCH_SPARE);
+	sh_rows_add(w->terms,
+				(Datum[]){ UUIDPGetDatum(&w->org),
+						   Int64GetDatum(w->segment),
+						   Int64GetDatum(first),
+						   PointerGetDatum(body) },
+				NULL);
+	pfree(body);
+	pfree(all.data);
+}
+
+/* The head, and all of the term when that fits a row. */
+static void
+write_head(struct sh_search_writer *w)
+{
+	bool inlined =
+		w->part == 0 &&
+		w->head.len + w->body.len + w->places.len + w->place_count * 8 + 4 <= SEARCH_PART_MAX;
+	StringInfoData all;
+
+	if (!inlined && w->body.len > 0)
+		write_part(w);
+	initStringInfo(&all);
+	sh_search_put32(&all, w->block);
+	sh_search_put32(&all, inlined ? SEARCH_HEAD_SIZE + w->head.len + w->body.len : 0);
+	appendBinaryStringInfo(&all, w->head.data, w->head.len);
+	if (inlined)
+	{
+		appendBinaryStringInfo(&all, w->body.data, w->body.len);
+		add_places(&all, w);
+	}
+	write_block_row(w, SEARCH_HEAD_PART, &all);
+	pfree(all.data);
+}
+
+static void
 end_term(struct sh_search_writer *w)
 {
-	bool inlined;
-	Datum values[lengthof(term_columns)];
-	bool nulls[lengthof(term_columns)] = { false };
-	StringInfoData head;
-	bytea *bytes;
-	bytea *places = NULL;
+	bool few;
+	StringInfoData entry;
 
 	if (!w->in_term)
 		return;
@@ -177,31 +220,20 @@ end_term(struct sh_search_writer *w)
 		end_block(w);
 	if (w->docs == 0)
 		return;
-	inlined =
-		w->part == 0 && w->head.len + w->body.len <= INLINE_MAX && w->places.len <= INLINE_MAX;
-	if (!inlined && w->body.len > 0)
-		write_part(w);
-	initStringInfo(&head);
-	sh_search_put32(&head, w->block);
-	appendBinaryStringInfo(&head, w->head.data, w->head.len);
-	if (inlined)
+	few = w->block == 1 && w->body.len + w->places.len <= ENTRY_MAX;
+	initStringInfo(&entry);
+	sh_search_number_write(&entry, w->docs << 1 | !few);
+	if (few)
 	{
-		appendBinaryStringInfo(&head, w->body.data, w->body.len);
-		places = places_bytes(w);
+		appendBinaryStringInfo(&entry, w->body.data, w->body.len);
+		appendBinaryStringInfo(&entry, w->places.data, w->places.len);
 	}
-	bytes = bytes_of(&head, inlined ? SEARCH_SPARE : 0);
-	values[0] = UUIDPGetDatum(&w->org);
-	values[1] = Int64GetDatum(w->segment);
-	values[2] = Int64GetDatum((int64) w->term);
-	values[3] = Int32GetDatum(w->docs);
-	values[4] = PointerGetDatum(bytes);
-	values[5] = PointerGetDatum(places);
-	nulls[5] = !places;
-	sh_rows_add(w->terms, values, nulls);
-	pfree(bytes);
-	pfree(head.data);
-	if (places)
-		pfree(places);
+	else
+		write_head(w);
+	if (w->page.count > 0 && !sh_search_page_fits(&w->page, (int64) w->term, entry.len))
+		write_page(w);
+	sh_search_page_add(&w->page, (int64) w->term, entry.data, entry.len);
+	pfree(entry.data);
 }
 
 void
@@ -227,16 +259,6 @@ sh_search_writer_docs(const struct sh_search_writer *w)
 	return w->docs;
 }
 
-static void
-widen_bound(struct sh_search_bound *bound, const struct sh_search_hit *hit)
-{
-	uint8 *count = &bound->count[hit->field];
-	uint8 *code = &bound->code[hit->field];
-
-	*code = *count == 0 ? hit->code : Min(*code, hit->code);
-	*count = (uint8) Max(*count, Min(hit->count, 255));
-}
-
 void
 sh_search_writer_doc(struct sh_search_writer *w, uint32 doc, const uint8 *post, int post_len,
 					 const uint8 *places, int places_len)
@@ -252,7 +274,7 @@ sh_search_writer_doc(struct sh_search_writer *w, uint32 doc, const uint8 *post, 
 	appendBinaryStringInfo(&w->block_places, (const char *) places, places_len);
 	sh_search_post_read(post, hits, &count);
 	for (int i = 0; i < count; i++)
-		widen_bound(&w->bound, &hits[i]);
+		sh_search_bound_widen(&w->bound, &hits[i]);
 }
 
 /* --- words --- */
@@ -263,8 +285,9 @@ write_words(struct sh_search_writer *w)
 	bytea *body;
 	text *first;
 
-	if (w->word_body.len == 0)
+	if (!w->in_words)
 		return;
+	w->in_words = false;
 	body = bytes_of(&w->word_body, 0);
 	first = cstring_to_text(w->first_word);
 	sh_rows_add(w->words,
@@ -282,17 +305,22 @@ void
 sh_search_writer_word(struct sh_search_writer *w, const char *word, int len, uint64 term,
 					  uint32 docs)
 {
-	if (w->word_body.len + len + 16 > PART_MAX)
+	/* What it takes at most beside its letters. */
+	if (w->word_body.len + len + 16 > SEARCH_PART_MAX)
 		write_words(w);
-	if (w->word_body.len == 0)
-	{
-		memcpy(w->first_word, word, len);
-		w->first_word[len] = '\0';
-	}
-	appendStringInfoCharMacro(&w->word_body, (char) len);
-	appendBinaryStringInfo(&w->word_body, word, len);
-	sh_search_put64(&w->word_body, term);
-	sh_search_put32(&w->word_body, docs);
+	sh_search_words_write(&w->word_body,
+						  w->word_body.len > 0 ? w->last_word : NULL,
+						  w->last_word_len,
+						  word,
+						  len,
+						  term,
+						  docs);
+	memcpy(w->last_word, word, len);
+	w->last_word[len] = '\0';
+	w->last_word_len = len;
+	if (!w->in_words)
+		strlcpy(w->first_word, w->last_word, sizeof w->first_word);
+	w->in_words = true;
 }
 
 /* --- facets --- */
@@ -363,6 +391,7 @@ void
 sh_search_writer_close(struct sh_search_writer *w)
 {
 	end_term(w);
+	write_page(w);
 	write_words(w);
 	for (int i = 0; i < SEARCH_FACETS; i++)
 		write_facet(w, i);

@@ -60,14 +60,25 @@ CREATE FUNCTION saleshub.search_org_maintain(org uuid) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    done bigint;
+    flushed bigint;
+    merged bigint;
 BEGIN
     -- Locked before the snapshot of what follows: two at once would make the same segment twice.
     IF NOT pg_try_advisory_xact_lock(hashtextextended('saleshub.search:' || org, 0)) THEN
         RETURN 0;
     END IF;
-    done := saleshub.search_flush(org);
-    RETURN done + saleshub.search_merge(org);
+    flushed := saleshub.search_flush(org);
+    -- While much comes in, merging waits: each document is then written anew once instead of often.
+    IF flushed >= 4096 AND (SELECT count(*) FROM saleshub.search_segment AS s
+                             WHERE s.org_id = search_org_maintain.org AND s.fresh) < 48 THEN
+        RETURN flushed;
+    END IF;
+    merged := saleshub.search_merge(org);
+    IF merged = 0 THEN
+        UPDATE saleshub.search_segment AS s SET fresh = false
+         WHERE s.org_id = search_org_maintain.org AND s.fresh;
+    END IF;
+    RETURN flushed + merged;
 END
 $$;
 COMMENT ON FUNCTION saleshub.search_org_maintain(uuid) IS
@@ -88,21 +99,39 @@ BEGIN
           FROM org WHERE org.id IS NOT NULL)
     SELECT o.id FROM org AS o WHERE o.id IS NOT NULL
     UNION
+    SELECT s.org_id FROM saleshub.search_segment AS s WHERE s.fresh
+    UNION
     SELECT g.org_id FROM saleshub.search_gone AS g WHERE g.erase;
 END
 $$;
 COMMENT ON FUNCTION saleshub.search_due() IS 'Organisations whose search index has something to do';
 
+CREATE FUNCTION saleshub.search_ripe() RETURNS SETOF uuid
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT d FROM saleshub.search_due() AS d
+     WHERE NOT EXISTS (SELECT FROM saleshub.search_segment AS s
+                        WHERE s.org_id = d AND s.created_at > now() - interval '2 seconds')
+        OR EXISTS (SELECT FROM saleshub.search_gone AS g WHERE g.org_id = d AND g.erase)
+        OR (SELECT count(*) FROM (SELECT FROM saleshub.search_doc AS w
+                                   WHERE w.org_id = d AND w.doc IS NULL LIMIT 12000) AS l) = 12000;
+END
+$$;
+COMMENT ON FUNCTION saleshub.search_ripe() IS
+    'Organisations for which that is worth it: what comes in is gathered for two seconds or until it is much';
+
 CREATE FUNCTION saleshub.search_waiting() RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT count(*) FROM saleshub.search_due());
+    RETURN (SELECT count(*) FROM saleshub.search_ripe());
 END
 $$;
 COMMENT ON FUNCTION saleshub.search_waiting() IS 'How many organisations wait for their search index';
 
-CREATE FUNCTION saleshub.search_step() RETURNS bigint
+CREATE FUNCTION saleshub.search_step(patient boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -110,16 +139,17 @@ DECLARE
     due uuid;
     done bigint := 0;
 BEGIN
-    FOR due IN SELECT saleshub.search_due() LOOP
+    FOR due IN SELECT d FROM saleshub.search_due() AS d
+                WHERE NOT patient OR d IN (SELECT saleshub.search_ripe()) LOOP
         done := saleshub.search_org_maintain(due);
         EXIT WHEN done > 0;
     END LOOP;
     RETURN done;
 END
 $$;
-ALTER FUNCTION saleshub.search_step() OWNER TO saleshub_owner;
-COMMENT ON FUNCTION saleshub.search_step() IS
-    'One step for one organisation whose search index has something to do; 0 when none has';
+ALTER FUNCTION saleshub.search_step(boolean) OWNER TO saleshub_owner;
+COMMENT ON FUNCTION saleshub.search_step(boolean) IS
+    'One step for one organisation whose search index has something to do, patient: when it is worth it; 0 when none has';
 
 CREATE FUNCTION saleshub.search_erase(org uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp

@@ -49,8 +49,8 @@ DECLARE
         'upload_sha256', 'upload_open', 'upload_used', 'upload_sweep',
         'custom_on', 'custom_fill', 'custom_rebuild', 'custom_records', 'custom_empty_step', 'custom_fill_step',
         'custom_purge_step', 'custom_build', 'custom_release', 'custom_claim',
-        'search_flush', 'search_merge', 'search_on', 'search_rebuild', 'search_org_maintain', 'search_due', 'search_waiting', 'search_step', 'search_erase',
         'search_notes', 'search_log_keep', 'search_log_trim', 'search_log_erase', 'search_log_export', 'search_popular_renew',
+        'search_flush', 'search_merge', 'search_on', 'search_rebuild', 'search_org_maintain', 'search_due', 'search_ripe', 'search_waiting', 'search_step', 'search_erase',
         'probability_touch', 'score_waiting', 'score_training_turn', 'score_rescore_turn', 'score_age', 'score_is_due',
         'score_look_turn', 'score_turn'];
 BEGIN

@@ -38,31 +38,32 @@ CREATE TABLE IF NOT EXISTS saleshub.search_segment (
     last_doc integer NOT NULL,
     docs integer NOT NULL,
     words bigint[] NOT NULL,
+    fresh boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (org_id, segment_id)
 );
+CREATE INDEX IF NOT EXISTS search_segment_fresh_idx ON saleshub.search_segment (org_id) WHERE fresh;
 
 COMMENT ON TABLE saleshub.search_segment IS
     'Parts of the index, each of the documents from first_doc to last_doc; they never change.';
 COMMENT ON COLUMN saleshub.search_segment.words IS 'Words in each field, of all its documents.';
+COMMENT ON COLUMN saleshub.search_segment.fresh IS
+    'Whether it is to be merged with its neighbours has yet to be looked at.';
 
 SELECT saleshub.protect('saleshub.search_segment', '');
 
 CREATE TABLE IF NOT EXISTS saleshub.search_term (
     org_id uuid NOT NULL,
     segment_id bigint NOT NULL,
-    term bigint NOT NULL,
-    docs integer NOT NULL,
-    head bytea NOT NULL,
-    places bytea,
-    PRIMARY KEY (org_id, segment_id, term)
+    first_term bigint NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (org_id, segment_id, first_term)
 );
-ALTER TABLE saleshub.search_term ALTER COLUMN head SET STORAGE EXTERNAL;
-ALTER TABLE saleshub.search_term ALTER COLUMN places SET STORAGE EXTERNAL;
+ALTER TABLE saleshub.search_term ALTER COLUMN body SET STORAGE EXTERNAL;
+ALTER TABLE saleshub.search_term SET (toast_tuple_target = 8160);
 
-COMMENT ON TABLE saleshub.search_term IS 'Terms of a segment: which blocks of documents have them.';
-COMMENT ON COLUMN saleshub.search_term.head IS
-    'For each block its last document, place and bounds; the blocks themselves when they are few.';
+COMMENT ON TABLE saleshub.search_term IS
+    'Terms of a segment in order, some hundreds a row, with the documents of those that few have.';
 
 SELECT saleshub.protect('saleshub.search_term', '');
 
@@ -79,7 +80,7 @@ ALTER TABLE saleshub.search_block SET (toast_tuple_target = 8160);
 
 COMMENT ON TABLE saleshub.search_block IS 'Blocks of 128 documents that have a term.';
 COMMENT ON COLUMN saleshub.search_block.part IS
-    'Counted from 0; places of words in the same blocks have the same number less 2^30.';
+    'Counted from 0; -1: the head, which says of each block its last document, place and bounds; places of words in the same blocks have the same number less 2^30.';
 
 SELECT saleshub.protect('saleshub.search_block', '');
 
