@@ -1,7 +1,9 @@
 #!/bin/bash
 # Loads the Maven CRM sales data (accounts.csv, products.csv, sales_pipeline.csv, sales_teams.csv)
 # through the SQL functions into the organisation "Maven Sales" and compares the dashboard and the
-# reports with the published figures; exits non-zero when one differs. A second run only compares.
+# reports with figures reckoned from the files by plain SQL and with the published ones, which are in
+# the scripts and, where the folder has it, in its truth.json; exits non-zero when one differs. A
+# second run only compares.
 #   bench/maven.sh <folder> [<database url> [<gateway url> [<access token>]]]
 # The database role must be a superuser; by default the environment of libpq says where it is. With a
 # gateway the same figures are read by HTTP, too. Without a token admin@maven.example gets a new
@@ -19,6 +21,8 @@ folder=$(cd "$folder" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 gateway=${3:-} token=${4:-}
 sql=(psql -X -q -v ON_ERROR_STOP=1 ${2:+-d "$2"})
+truth='{}'
+[[ ! -f $folder/truth.json ]] || truth=$(<"$folder/truth.json")
 
 copy()
 {
@@ -67,8 +71,9 @@ echo 'by SQL:'
 		       crm.dashboard('2017-01-01 00:00+00', '2018-01-01 00:00+00', 'UTC', 'quarter') AS quarters
 		\gset
 	SQL
-	cat "$here/maven_check.sql" "$here/maven_report.sql"
-} | "${sql[@]}"
+	cat "$here/maven_check.sql" "$here/maven_csv.sql" "$here/maven_published.sql" \
+		"$here/maven_report.sql"
+} | "${sql[@]}" -v truth="$truth"
 
 if [[ $gateway ]]; then
 	echo 'by HTTP:'

@@ -67,12 +67,18 @@ BEGIN
                                    jsonb_build_object('parent_id', ids -> a.subsidiary_of));
     END LOOP;
 
+    PERFORM crm.product_create(jsonb_build_object(
+        'name', p.product,
+        'price', jsonb_build_object('amount', p.sales_price, 'currency', 'USD'),
+        'tags', jsonb_build_array(p.series)))
+    FROM maven_product p;
+
     SELECT jsonb_object_agg(s.name, s.stage_id) INTO stages FROM crm.stage s WHERE s.org_id = org;
     -- Deals that were never engaged have no date: they are open on the last day of the data.
     SELECT max(close_date)::timestamp AT TIME ZONE 'UTC' INTO last_day
     FROM maven_deal WHERE close_date <> '';
     FOR a IN
-        SELECT d.*, p.sales_price, m.member_id
+        SELECT d.*, p.sales_price, p.series, m.member_id
         FROM (SELECT r.*, replace(r.product, 'GTXPro', 'GTX Pro') AS product_name
               FROM maven_deal r) d
         JOIN maven_product p ON p.product = d.product_name
@@ -85,6 +91,8 @@ BEGIN
             'company_id', ids -> nullif(a.account, ''),
             'owner_id', a.member_id,
             'product', a.product_name,
+            -- There are no sources in the data: the series of the product stands there.
+            'source', a.series,
             'stage_id', stages -> CASE a.deal_stage WHEN 'Prospecting' THEN 'Prospecting'
                                   ELSE 'Engaging' END,
             'amount', jsonb_build_object('amount', a.sales_price, 'currency', 'USD'),

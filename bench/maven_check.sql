@@ -12,7 +12,7 @@ CROSS JOIN LATERAL (VALUES
     ('win rate', 0.631501, d #>> '{deals,win_rate}'),
     ('revenue', 10005534, d #>> '{deals,won_amount,amount}'),
     ('mean cycle, days', 51.7820, d #>> '{deals,avg_cycle_days}'),
-    -- 2089 × 4238/6711 × 10005534/4238 ÷ (219452/4238), with nothing rounded on the way
+    -- 2089 × 0.631501 × 10005534/4238 ÷ (219452/4238): with the win rate as it is printed
     ('velocity a day', 60146.894873, d #>> '{deals,velocity_per_day}'),
     ('open at list', 4966215, d #>> '{deals,open_amount,amount}'),
     ('weighted', 2053513.10, d #>> '{deals,weighted_amount,amount}'),

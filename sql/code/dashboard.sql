@@ -79,12 +79,22 @@ $$;
 COMMENT ON FUNCTION saleshub.dashboard_refuse(jsonb) IS
     'Raise 22023 with these parameter errors, if there are any';
 
+CREATE FUNCTION saleshub.round_even(value numeric, places int)
+RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN round(value, places) - CASE
+    WHEN abs(value - trunc(value, places)) = round(5 * 10.0 ^ (-places - 1), places + 1)
+         AND mod(trunc(value, places) * 10.0 ^ places, 2) = 0
+    THEN round(sign(value) * 10.0 ^ -places, places) ELSE 0 END;
+COMMENT ON FUNCTION saleshub.round_even(numeric, int) IS
+    'A number rounded to so many places, half to even';
+
 CREATE FUNCTION saleshub.dashboard_ratio(part numeric, whole numeric, places int)
 RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN round(part / nullif(whole, 0), places);
+RETURN saleshub.round_even(part / nullif(whole, 0), places);
 COMMENT ON FUNCTION saleshub.dashboard_ratio(numeric, numeric, int) IS
-    'part ÷ whole, rounded; NULL when there is nothing to divide by';
+    'part ÷ whole, rounded half to even; NULL when there is nothing to divide by';
 
 CREATE FUNCTION saleshub.dashboard_money(amount numeric, currency text)
 RETURNS jsonb

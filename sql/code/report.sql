@@ -23,7 +23,8 @@ CREATE FUNCTION saleshub.report_groups() RETURNS jsonb
              "company": "company_id", "parent_company": "company_id", "industry": "company_id",
              "country": "company_id", "product": "product", "source": "source",
              "stage": "stage_id", "pipeline": "pipeline_id", "currency": "currency",
-             "type": "type", "status": "status"}'::jsonb;
+             "type": "type", "status": "status", "reason": "lost_reason",
+             "from_stage": "stage_id", "deal": "name"}'::jsonb;
 COMMENT ON FUNCTION saleshub.report_groups() IS
     'What reports can be grouped by, with the field that it comes of.';
 
@@ -289,7 +290,7 @@ COMMENT ON FUNCTION saleshub.report_map(text) IS
 
 CREATE FUNCTION saleshub.report_mapped(group_by text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN group_by NOT IN ('product', 'source', 'currency', 'type', 'status');
+    RETURN group_by NOT IN ('product', 'source', 'currency', 'type', 'status', 'reason', 'from_stage', 'deal');
 COMMENT ON FUNCTION saleshub.report_mapped(text) IS
     'Whether groups come of saleshub.report_map(), or are the values themselves.';
 
@@ -346,6 +347,36 @@ END;
 $$;
 COMMENT ON FUNCTION saleshub.report_answer(jsonb, jsonb, jsonb) IS
     'A report as HTTP gives it: rows are lists in the order of the columns, totals an object; money and times are as everywhere in the API.';
+
+CREATE FUNCTION saleshub.report_told(report text, given jsonb, groups text[], measures jsonb,
+                                     takes text[], further jsonb DEFAULT '{}') RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, crm, pg_temp
+AS $$
+DECLARE
+    a constant record := saleshub.report_args(given, groups);
+    bound constant jsonb := further || jsonb_build_object(
+        'from_', saleshub.utc(a.from_at), 'to_', saleshub.utc(a.to_at), 'tz', a.zone,
+        'bucket', a.bucket, 'group_by', a.group_by, 'fiscal', a.fiscal,
+        'week_start', a.week_start, 'currency', a.money, 'as_of', saleshub.utc(a.as_of));
+    whole constant jsonb := bound || '{"bucket": null, "group_by": null}';
+    sql constant text := format(
+        'SELECT coalesce(jsonb_agg(to_jsonb(r)), ''[]'') FROM crm.%I(%s) r', report, (
+            SELECT string_agg(format('%1$I => ($1 ->> %1$L)::%2$s', t, CASE
+                                  WHEN t IN ('from_', 'to_', 'as_of') THEN 'timestamptz'
+                                  WHEN t = 'week_start' THEN 'int' WHEN t LIKE '%\_id' THEN 'uuid'
+                                  ELSE 'text' END), ', ')
+            FROM unnest(takes) t));
+    rows constant jsonb := saleshub.run(sql, bound);
+BEGIN
+    RETURN saleshub.report_answer(
+        saleshub.report_columns(a.bucket, a.group_by, measures, a.money), rows,
+        CASE WHEN a.bucket IS NULL AND a.group_by IS NULL THEN rows -> 0
+        ELSE saleshub.run(sql, whole) -> 0 END);
+END;
+$$;
+COMMENT ON FUNCTION saleshub.report_told(text, jsonb, text[], jsonb, text[], jsonb) IS
+    'The answer of a report, a function of crm that takes these arguments by name: of those of all reports, checked, and of further ones. Totals are its row without bucket and group.';
 
 CREATE FUNCTION saleshub.report_route_args(groups text[], further jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

@@ -5,7 +5,7 @@ CREATE FUNCTION saleshub.deals_at(as_of timestamptz)
                    amount_base numeric, close_date date, probability numeric, status text,
                    opened_at timestamptz, closed_at timestamptz, owner_id uuid, lead_id uuid,
                    contact_id uuid, company_id uuid, source text, product text,
-                   forecast_category text)
+                   forecast_category text, lost_reason text, name text)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
     -- So that what reports pick from it is joined by hashes.
@@ -17,7 +17,7 @@ BEGIN
         SELECT d.deal_id, d.pipeline_id, d.stage_id, d.amount, d.currency, d.amount_base,
                d.close_date, d.probability, d.status, d.opened_at, d.closed_at, d.owner_id,
                d.lead_id, d.contact_id, d.company_id, d.source, d.product,
-               d.forecast_category
+               d.forecast_category, d.lost_reason, d.name
         FROM crm.deal d
         WHERE d.org_id = saleshub.org_id() AND d.deleted_at IS NULL;
         RETURN;
@@ -26,7 +26,7 @@ BEGIN
     SELECT d.deal_id, d.pipeline_id, d.stage_id, d.amount, d.currency, d.amount_base,
            d.close_date, d.probability, d.status, d.opened_at, d.closed_at, d.owner_id,
            d.lead_id, d.contact_id, d.company_id, d.source, d.product,
-           d.forecast_category
+           d.forecast_category, d.lost_reason, d.name
     FROM crm.deal c
     LEFT JOIN saleshub.records_before('deal', as_of, NULL) b ON b.id = c.deal_id,
     LATERAL jsonb_populate_record(c, coalesce(b.doc, '{}')) d

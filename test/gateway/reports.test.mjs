@@ -104,6 +104,29 @@ test('funnel, activity, leaderboard and response answer with columns, rows and t
 	assert.equal((await answered(200, 'GET', `/v1/reports/response?${period}`)).totals.assigned, 0);
 });
 
+test('products, losses, time in stages, slips, stale deals and coverage', async () => {
+	const get = (name, query = '') => answered(200, 'GET', `/v1/reports/${name}?${query}`);
+	const { data: [{ stages }] } = await answered(200, 'GET', '/v1/pipelines');
+	const lost = await answered(201, 'POST', '/v1/deals', { name: 'Gone', amount: '50.00', owner_id: me, product: 'Bolt',
+		opened_at: '2026-02-01T00:00:00Z' });
+	await answered(200, 'POST', `/v1/deals/${lost.id}/stage`, { stage_id: stages.find((stage) => stage.kind === 'lost').id,
+		closed_at: '2026-02-05T00:00:00Z', lost_reason: 'price' });
+	assert.deepEqual(objects(await get('product', period)).map((row) => [row.label, row.won, row.lost, row.revenue.amount]),
+		[['Bolt', 0, 1, '0.00'], [null, 1, 0, '1000.00']]);
+	const losses = await get('lost', period);
+	assert.deepEqual(objects(losses).map((row) => [row.label, row.lost, row.lost_amount.amount]), [['price', 1, '50.00']]);
+	assert.equal(losses.totals.loss_rate, 0.5);
+	assert.deepEqual(objects(await get('lost', `${period}&bucket=quarter&group_by=from_stage`)).map((row) => row.loss_rate), [0.5]);
+	const stay = await get('stage-time', `${period}&pipeline_id=${pipeline.id}`);
+	assert.deepEqual(objects(stay).filter((row) => row.deals).map((row) => row.avg_days), [16.75]);
+	await answered(200, 'PATCH', `/v1/deals/${open.id}`, { close_date: '2026-04-02' });
+	assert.deepEqual(objects(await get('slipped', 'group_by=deal')).map((row) => [row.key, row.slips, row.avg_slip_days]), [[open.id, 1, 32]]);
+	assert.equal((await get('stale', 'group_by=owner')).totals.open, 1);
+	assert.equal((await get('coverage', `${period}&bucket=quarter`)).totals.coverage, null);
+	for (const [name, query] of [['lost', 'group_by=mood'], ['slipped', 'slip_by=day'], ['stale', 'from=2026-01-01'], ['product', 'group_by=owner']])
+		assert.equal((await answered(400, 'GET', `/v1/reports/${name}?${query}`)).errors[0].parameter, query.split('=')[0]);
+});
+
 test('what is wrong with parameters is told at once', async () => {
 	for (const path of ['funnel?within_days=0', 'activity?bucket=hour', 'leaderboard?metric=charm', 'response?group_by=colour',
 		'sources?model=best', 'forecast?from=soon', 'forecast-accuracy?bucket=day', 'attainment?colour=red'])
