@@ -57,6 +57,33 @@ contest()
 }
 declare -A best
 
+# scratch <database>: a database of our own with SalesHub in it, gone at the end; from here on sql
+# and pgbench work there. Its tables are not served by the worker.
+scratch()
+{
+	export PGDATABASE=$1
+	psql -X -q -d postgres -c 'SET client_min_messages = warning' \
+		-c "DROP DATABASE IF EXISTS $1" -c "CREATE DATABASE $1"
+	cleanups+=("psql -X -q -d postgres -c 'DROP DATABASE IF EXISTS $1 WITH (FORCE)'")
+	sql -c 'SET client_min_messages = warning' -c 'CREATE EXTENSION saleshub CASCADE' \
+		-c 'SELECT saleshub.install()' >/dev/null
+}
+
+# backend_ms: CPU milliseconds of the backends that have ended, all together; for a second witness on
+# a machine that others use. Nothing when the server runs elsewhere.
+backend_ms()
+{
+	local postmaster
+	postmaster=$(sql -c "SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)")
+	awk -v hz="$(getconf CLK_TCK)" '{ printf "%d", ($16 + $17) * 1000 / hz }' "/proc/$postmaster/stat" 2>/dev/null || echo 0
+}
+
+# median: of the numbers of standard input
+median()
+{
+	sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
 ratio()
 {
 	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'

@@ -6,12 +6,9 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
@@ -19,9 +16,10 @@
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
+#include "utils/uuid.h"
 
 #include "saleshub.h"
+#include "transition.h"
 
 PG_FUNCTION_INFO_V1(sh_rollup);
 
@@ -71,74 +69,61 @@ struct group
 	Datum sum[MEASURES]; /* numeric */
 };
 
-/* Columns that a statement has asked for; the names are literals. */
-struct known_column
-{
-	const char *name;
-	int number;
-};
+struct kind;
 
 struct rollup
 {
-	Relation rel;
-	int known_count;
-	struct known_column known[16];
+	const struct kind *kind;
+	AttrNumber at[SH_COLUMNS_MAX]; /* of the columns of the kind */
 	HTAB *groups;
-	MemoryContext context;
+	MemoryContext context; /* of the sums */
+	MemoryContext row;	   /* of what is computed for one row */
 	Datum zero;
 };
 
-/* --- reading a row by column name --- */
-
-static int
-number_of(struct rollup *r, const char *column)
+struct kind
 {
-	int n;
+	const char *name;
+	const char *const *columns;
+	int count;
+	void (*add)(struct rollup *, TupleTableSlot *, int);
+};
 
-	for (int i = 0; i < r->known_count; i++)
-		if (r->known[i].name == column)
-			return r->known[i].number;
-	n = SPI_fnumber(RelationGetDescr(r->rel), column);
-	if (n <= 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(r->rel), column)));
-	if (r->known_count < (int) lengthof(r->known))
-		r->known[r->known_count++] = (struct known_column){ column, n };
-	return n;
-}
-
-static Datum
-value_of(struct rollup *r, TupleTableSlot *row, const char *column, bool *isnull)
+/* All kinds have these, and a record is counted nowhere while it is deleted. */
+enum
 {
-	return slot_getattr(row, number_of(r, column), isnull);
-}
+	ORG,
+	OWNER,
+	DELETED,
+	OWN_COLUMNS
+};
+
+/* --- reading a row --- */
 
 static bool
-has_value(struct rollup *r, TupleTableSlot *row, const char *column)
+has_value(struct rollup *r, TupleTableSlot *row, int column)
 {
 	bool isnull;
 
-	(void) value_of(r, row, column, &isnull);
+	(void) slot_getattr(row, r->at[column], &isnull);
 	return !isnull;
 }
 
 static void
-copy_uuid(struct rollup *r, TupleTableSlot *row, const char *column, pg_uuid_t *out)
+copy_uuid(struct rollup *r, TupleTableSlot *row, int column, pg_uuid_t *out)
 {
 	bool isnull;
-	Datum value = value_of(r, row, column, &isnull);
+	Datum value = slot_getattr(row, r->at[column], &isnull);
 
 	if (!isnull)
 		*out = *DatumGetUUIDP(value);
 }
 
 static void
-copy_label(struct rollup *r, TupleTableSlot *row, const char *column, char *out)
+copy_label(struct rollup *r, TupleTableSlot *row, int column, char *out)
 {
 	bool isnull;
-	Datum value = value_of(r, row, column, &isnull);
+	Datum value = slot_getattr(row, r->at[column], &isnull);
 	text *label;
 
 	if (isnull)
@@ -150,10 +135,10 @@ copy_label(struct rollup *r, TupleTableSlot *row, const char *column, char *out)
 }
 
 static TimestampTz
-bucket_of(struct rollup *r, TupleTableSlot *row, const char *column)
+bucket_of(struct rollup *r, TupleTableSlot *row, int column)
 {
 	bool isnull;
-	TimestampTz at = DatumGetTimestampTz(value_of(r, row, column, &isnull));
+	TimestampTz at = DatumGetTimestampTz(slot_getattr(row, r->at[column], &isnull));
 	int64 rest;
 
 	if (isnull || TIMESTAMP_NOT_FINITE(at))
@@ -163,10 +148,10 @@ bucket_of(struct rollup *r, TupleTableSlot *row, const char *column)
 }
 
 static Datum
-numeric_of(struct rollup *r, TupleTableSlot *row, const char *column)
+numeric_of(struct rollup *r, TupleTableSlot *row, int column)
 {
 	bool isnull;
-	Datum value = value_of(r, row, column, &isnull);
+	Datum value = slot_getattr(row, r->at[column], &isnull);
 
 	return isnull ? r->zero : value;
 }
@@ -191,24 +176,26 @@ find_group(struct rollup *r, const struct group_key *key)
 static void
 add_measure(struct rollup *r, struct group *group, enum measure measure, Datum value, int sign)
 {
+	Datum before = group->sum[measure];
 	MemoryContext caller = MemoryContextSwitchTo(r->context);
 
-	group->sum[measure] = sign > 0 ? DirectFunctionCall2(numeric_add, group->sum[measure], value) :
-									 DirectFunctionCall2(numeric_sub, group->sum[measure], value);
+	group->sum[measure] = DirectFunctionCall2(sign > 0 ? numeric_add : numeric_sub, before, value);
 	MemoryContextSwitchTo(caller);
+	if (before != r->zero)
+		pfree(DatumGetPointer(before));
 }
 
 static void
 start_key(struct rollup *r, TupleTableSlot *row, struct group_key *key)
 {
 	memset(key, 0, sizeof(*key));
-	copy_uuid(r, row, "org_id", &key->org);
-	copy_uuid(r, row, "owner_id", &key->owner);
+	copy_uuid(r, row, ORG, &key->org);
+	copy_uuid(r, row, OWNER, &key->owner);
 }
 
 static void
-count_at(struct rollup *r, struct group_key *key, TupleTableSlot *row, enum fact fact,
-		 const char *time, int sign)
+count_at(struct rollup *r, struct group_key *key, TupleTableSlot *row, enum fact fact, int time,
+		 int sign)
 {
 	if (!has_value(r, row, time))
 		return;
@@ -217,16 +204,41 @@ count_at(struct rollup *r, struct group_key *key, TupleTableSlot *row, enum fact
 	find_group(r, key)->n += sign;
 }
 
+/* --- leads --- */
+
+enum
+{
+	LEAD_SOURCE = OWN_COLUMNS,
+	LEAD_CREATED_AT,
+	LEAD_CONVERTED_AT
+};
+
+static const char *const lead_columns[] = { "org_id", "owner_id",	"deleted_at",
+											"source", "created_at", "converted_at" };
+
 static void
 add_lead(struct rollup *r, TupleTableSlot *row, int sign)
 {
 	struct group_key key;
 
 	start_key(r, row, &key);
-	copy_label(r, row, "source", key.label);
-	count_at(r, &key, row, LEAD_CREATED, "created_at", sign);
-	count_at(r, &key, row, LEAD_CONVERTED, "converted_at", sign);
+	copy_label(r, row, LEAD_SOURCE, key.label);
+	count_at(r, &key, row, LEAD_CREATED, LEAD_CREATED_AT, sign);
+	count_at(r, &key, row, LEAD_CONVERTED, LEAD_CONVERTED_AT, sign);
 }
+
+/* --- activities --- */
+
+enum
+{
+	ACTIVITY_TYPE = OWN_COLUMNS,
+	ACTIVITY_OUTCOME,
+	ACTIVITY_CREATED_AT,
+	ACTIVITY_DONE_AT
+};
+
+static const char *const activity_columns[] = { "org_id",  "owner_id",	 "deleted_at", "type",
+												"outcome", "created_at", "done_at" };
 
 static void
 add_activity(struct rollup *r, TupleTableSlot *row, int sign)
@@ -234,10 +246,38 @@ add_activity(struct rollup *r, TupleTableSlot *row, int sign)
 	struct group_key key;
 
 	start_key(r, row, &key);
-	copy_label(r, row, "type", key.label);
-	count_at(r, &key, row, ACTIVITY_CREATED, "created_at", sign);
-	copy_label(r, row, "outcome", key.detail);
-	count_at(r, &key, row, ACTIVITY_DONE, "done_at", sign);
+	copy_label(r, row, ACTIVITY_TYPE, key.label);
+	count_at(r, &key, row, ACTIVITY_CREATED, ACTIVITY_CREATED_AT, sign);
+	copy_label(r, row, ACTIVITY_OUTCOME, key.detail);
+	count_at(r, &key, row, ACTIVITY_DONE, ACTIVITY_DONE_AT, sign);
+}
+
+/* --- deals --- */
+
+enum
+{
+	DEAL_SOURCE = OWN_COLUMNS,
+	DEAL_PRODUCT,
+	DEAL_STAGE,
+	DEAL_STATUS,
+	DEAL_AMOUNT,
+	DEAL_PROBABILITY,
+	DEAL_OPENED_AT,
+	DEAL_CLOSED_AT
+};
+
+static const char *const deal_columns[] = { "org_id",	   "owner_id",	"deleted_at", "source",
+											"product",	   "stage_id",	"status",	  "amount_base",
+											"probability", "opened_at", "closed_at" };
+
+static bool
+has_status(struct rollup *r, TupleTableSlot *row, const char *status)
+{
+	bool isnull;
+	text *value = DatumGetTextPP(slot_getattr(row, r->at[DEAL_STATUS], &isnull));
+
+	return VARSIZE_ANY_EXHDR(value) == strlen(status) &&
+		   memcmp(VARDATA_ANY(value), status, strlen(status)) == 0;
 }
 
 /* Seconds from opening to closing, exact to the microsecond. */
@@ -245,8 +285,8 @@ static Datum
 cycle_of(struct rollup *r, TupleTableSlot *row)
 {
 	bool isnull;
-	TimestampTz opened = DatumGetTimestampTz(value_of(r, row, "opened_at", &isnull));
-	TimestampTz closed = DatumGetTimestampTz(value_of(r, row, "closed_at", &isnull));
+	TimestampTz opened = DatumGetTimestampTz(slot_getattr(row, r->at[DEAL_OPENED_AT], &isnull));
+	TimestampTz closed = DatumGetTimestampTz(slot_getattr(row, r->at[DEAL_CLOSED_AT], &isnull));
 
 	return NumericGetDatum(int64_div_fast_to_numeric(closed - opened, 6));
 }
@@ -256,7 +296,7 @@ static Datum
 weighted_amount(struct rollup *r, TupleTableSlot *row, Datum amount)
 {
 	Datum share = DirectFunctionCall2(numeric_mul,
-									  numeric_of(r, row, "probability"),
+									  numeric_of(r, row, DEAL_PROBABILITY),
 									  NumericGetDatum(int64_div_fast_to_numeric(1, 2)));
 
 	return DirectFunctionCall2(numeric_mul, amount, share);
@@ -267,17 +307,15 @@ add_deal(struct rollup *r, TupleTableSlot *row, int sign)
 {
 	struct group_key key;
 	struct group *group;
-	bool isnull;
-	char *status = TextDatumGetCString(value_of(r, row, "status", &isnull));
-	bool open = strcmp(status, "open") == 0;
-	Datum amount = numeric_of(r, row, "amount_base");
+	bool open = has_status(r, row, "open");
+	Datum amount = numeric_of(r, row, DEAL_AMOUNT);
 
 	start_key(r, row, &key);
-	key.fact = open ? DEAL_OPEN : strcmp(status, "won") == 0 ? DEAL_WON : DEAL_LOST;
-	key.bucket = open ? DT_NOBEGIN : bucket_of(r, row, "closed_at");
-	copy_uuid(r, row, "stage_id", &key.dim);
-	copy_label(r, row, "source", key.label);
-	copy_label(r, row, "product", key.detail);
+	key.fact = open ? DEAL_OPEN : has_status(r, row, "won") ? DEAL_WON : DEAL_LOST;
+	key.bucket = open ? DT_NOBEGIN : bucket_of(r, row, DEAL_CLOSED_AT);
+	copy_uuid(r, row, DEAL_STAGE, &key.dim);
+	copy_label(r, row, DEAL_SOURCE, key.label);
+	copy_label(r, row, DEAL_PRODUCT, key.detail);
 	group = find_group(r, &key);
 	group->n += sign;
 	add_measure(r, group, AMOUNT, amount, sign);
@@ -287,134 +325,140 @@ add_deal(struct rollup *r, TupleTableSlot *row, int sign)
 		add_measure(r, group, SECONDS, cycle_of(r, row), sign);
 }
 
-static void
-add_rows(struct rollup *r, Tuplestorestate *rows, const char *kind, int sign)
-{
-	TupleTableSlot *row;
-	void (*add)(struct rollup *, TupleTableSlot *, int) = strcmp(kind, "lead") == 0 ? add_lead :
-														  strcmp(kind, "deal") == 0 ? add_deal :
-																					  add_activity;
+/* --- the rows of the statement --- */
 
-	if (!rows)
-		return;
-	row = MakeSingleTupleTableSlot(RelationGetDescr(r->rel), &TTSOpsMinimalTuple);
-	tuplestore_rescan(rows);
-	while (tuplestore_gettupleslot(rows, true, false, row))
-		if (!has_value(r, row, "deleted_at"))
-			add(r, row, sign);
-	ExecDropSingleTupleTableSlot(row);
+static const struct kind kinds[] = {
+	{ "lead", lead_columns, lengthof(lead_columns), add_lead },
+	{ "deal", deal_columns, lengthof(deal_columns), add_deal },
+	{ "activity", activity_columns, lengthof(activity_columns), add_activity },
+};
+
+static const struct kind *
+find_kind(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(kinds); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("saleshub.rollup() knows lead, deal and activity, not \"%s\"", name)));
+}
+
+static void
+add_row(struct rollup *r, TupleTableSlot *row, int sign)
+{
+	if (row && !has_value(r, row, DELETED))
+		r->kind->add(r, row, sign);
+}
+
+/* Most edits change nothing that is counted. */
+static bool
+counts_the_same(struct rollup *r, TupleTableSlot *old, TupleTableSlot *new)
+{
+	bool same = old && new;
+
+	for (int i = 0; same && i < r->kind->count; i++)
+		same = sh_transition_same(old, new, r->at[i]);
+	return same;
+}
+
+static void
+add_rows(struct rollup *r, const TriggerData *trigger)
+{
+	struct sh_transition rows;
+	TupleTableSlot *old;
+	TupleTableSlot *new;
+	MemoryContext caller;
+
+	sh_transition_open(&rows, trigger);
+	while (sh_transition_next(&rows, &old, &new))
+	{
+		if (counts_the_same(r, old, new))
+			continue;
+		caller = MemoryContextSwitchTo(r->row);
+		add_row(r, new, 1);
+		add_row(r, old, -1);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(r->row);
+	}
+	sh_transition_close(&rows);
 }
 
 /* --- writing --- */
 
 static bool
-is_nothing(struct rollup *r, struct group *group)
+is_nothing(struct rollup *r, const struct group *group)
 {
 	bool nothing = group->n == 0;
 
 	for (int i = 0; nothing && i < MEASURES; i++)
-		nothing = DatumGetBool(DirectFunctionCall2(numeric_eq, group->sum[i], r->zero));
+		nothing = group->sum[i] == r->zero ||
+				  DatumGetBool(DirectFunctionCall2(numeric_eq, group->sum[i], r->zero));
 	return nothing;
 }
 
-enum
-{
-	COLUMNS = 11
-};
+static const char *const delta_columns[] = { "org_id", "delta_id", "fact",	   "bucket",
+											 "dim",	   "owner_id", "label",	   "detail",
+											 "n",	   "amount",   "weighted", "seconds" };
 
 static void
-fill_columns(struct rollup *r, Datum *column[COLUMNS], int *count)
+write_group(struct sh_rows *deltas, const struct group *group)
 {
-	HASH_SEQ_STATUS scan;
-	struct group *group;
+	const struct group_key *key = &group->key;
+	pg_uuid_t id;
+	Datum values[lengthof(delta_columns)];
 
-	*count = 0;
-	hash_seq_init(&scan, r->groups);
-	while ((group = hash_seq_search(&scan)) != NULL)
-	{
-		int n = *count;
-
-		if (is_nothing(r, group))
-			continue;
-		column[0][n] = UUIDPGetDatum(&group->key.org);
-		column[1][n] = CStringGetTextDatum(fact_names[group->key.fact]);
-		column[2][n] = TimestampTzGetDatum(group->key.bucket);
-		column[3][n] = UUIDPGetDatum(&group->key.dim);
-		column[4][n] = UUIDPGetDatum(&group->key.owner);
-		column[5][n] = CStringGetTextDatum(group->key.label);
-		column[6][n] = CStringGetTextDatum(group->key.detail);
-		column[7][n] = Int64GetDatum(group->n);
-		for (int i = 0; i < MEASURES; i++)
-			column[8 + i][n] = group->sum[i];
-		(*count)++;
-	}
+	sh_uuid_v7(&id);
+	values[0] = UUIDPGetDatum(&key->org);
+	values[1] = UUIDPGetDatum(&id);
+	values[2] = CStringGetTextDatum(fact_names[key->fact]);
+	values[3] = TimestampTzGetDatum(key->bucket);
+	values[4] = UUIDPGetDatum(&key->dim);
+	values[5] = UUIDPGetDatum(&key->owner);
+	values[6] = CStringGetTextDatum(key->label);
+	values[7] = CStringGetTextDatum(key->detail);
+	values[8] = Int64GetDatum(group->n);
+	for (int i = 0; i < MEASURES; i++)
+		values[9 + i] = group->sum[i];
+	sh_rows_add(deltas, values, NULL);
 }
 
 static void
-touch_groups(struct rollup *r)
+touch(const struct group *group, const struct group *before)
 {
-	Oid deltas = get_relname_relid("rollup_delta", get_namespace_oid("saleshub", false));
-	HASH_SEQ_STATUS scan;
-	struct group *group;
-
-	hash_seq_init(&scan, r->groups);
-	while ((group = hash_seq_search(&scan)) != NULL)
-		sh_slot_touch(deltas, &group->key.org);
+	if (!before || memcmp(&group->key.org, &before->key.org, UUID_LEN) != 0)
+		sh_slot_touch(get_relname_relid("rollup_delta", get_namespace_oid("saleshub", false)),
+					  &group->key.org);
 }
 
 static void
 write_deltas(struct rollup *r)
 {
-	static const char sql[] =
-		"INSERT INTO saleshub.rollup_delta"
-		" (org_id, fact, bucket, dim, owner_id, label, detail, n, amount, weighted, seconds)"
-		" SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-		" pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-		" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
-		" pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11))";
-	static const Oid element[COLUMNS] = { UUIDOID,	  TEXTOID,	  TIMESTAMPTZOID, UUIDOID,
-										  UUIDOID,	  TEXTOID,	  TEXTOID,		  INT8OID,
-										  NUMERICOID, NUMERICOID, NUMERICOID };
-	Oid types[COLUMNS];
-	Datum values[COLUMNS];
-	Datum *column[COLUMNS];
-	struct sh_identity identity;
-	int count;
+	struct sh_rows *deltas = NULL;
+	const struct group *before = NULL;
+	HASH_SEQ_STATUS scan;
+	struct group *group;
+	MemoryContext caller;
 
-	for (int i = 0; i < COLUMNS; i++)
-		column[i] = palloc(sizeof(Datum) * (Size) (hash_get_num_entries(r->groups) + 1));
-	fill_columns(r, column, &count);
-	if (count == 0)
-		return;
-	for (int i = 0; i < COLUMNS; i++)
+	hash_seq_init(&scan, r->groups);
+	while ((group = hash_seq_search(&scan)) != NULL)
 	{
-		int16 len;
-		bool byval;
-		char align;
-
-		get_typlenbyvalalign(element[i], &len, &byval, &align);
-		types[i] = get_array_type(element[i]);
-		values[i] =
-			PointerGetDatum(construct_array(column[i], count, element[i], len, byval, align));
+		if (is_nothing(r, group))
+			continue;
+		if (!deltas)
+			deltas = sh_rows_open(
+				"saleshub", "rollup_delta", delta_columns, lengthof(delta_columns), false);
+		touch(group, before);
+		before = group;
+		caller = MemoryContextSwitchTo(r->row);
+		write_group(deltas, group);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(r->row);
 	}
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan(sql, COLUMNS, types), values, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write rollup deltas");
-	SPI_finish();
-	sh_owner_leave(&identity);
-	touch_groups(r);
+	if (!deltas)
+		return;
+	sh_rows_close(deltas);
 	sh_worker_notify();
-}
-
-static HTAB *
-make_groups(void)
-{
-	return sh_table("saleshub rollup",
-					sizeof(struct group_key),
-					sizeof(struct group),
-					64,
-					CurrentMemoryContext);
 }
 
 /*
@@ -433,14 +477,18 @@ sh_rollup(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("saleshub.rollup() must be an AFTER statement trigger with transition "
 						"tables and one argument")));
-	r.rel = td->tg_relation;
-	r.known_count = 0;
-	r.groups = make_groups();
-	r.context = CurrentMemoryContext;
+	r.kind = find_kind(td->tg_trigger->tgargs[0]);
+	memcpy(r.at,
+		   sh_columns_needed(td->tg_relation, r.kind->columns, r.kind->count),
+		   r.kind->count * sizeof(*r.at));
+	r.context =
+		AllocSetContextCreate(CurrentMemoryContext, "saleshub sums", ALLOCSET_DEFAULT_SIZES);
+	r.row = AllocSetContextCreate(r.context, "saleshub sums of a row", ALLOCSET_DEFAULT_SIZES);
+	r.groups =
+		sh_table("saleshub rollup", sizeof(struct group_key), sizeof(struct group), 64, r.context);
 	r.zero = DirectFunctionCall1(int8_numeric, Int64GetDatum(0));
-	add_rows(&r, td->tg_newtable, td->tg_trigger->tgargs[0], 1);
-	add_rows(&r, td->tg_oldtable, td->tg_trigger->tgargs[0], -1);
+	add_rows(&r, td);
 	write_deltas(&r);
-	hash_destroy(r.groups);
+	MemoryContextDelete(r.context);
 	return PointerGetDatum(NULL);
 }

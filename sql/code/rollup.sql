@@ -40,9 +40,11 @@ BEGIN ATOMIC
                                 (2, owner, s.month, stage, label_, detail_),
                                 (3, s.everybody, at, s.none, s.kind, ''),
                                 (4, s.everybody, s.day, s.none, s.kind, ''),
-                                (5, s.everybody, s.month, s.none, s.kind, ''))
+                                (5, s.everybody, s.month, s.none, s.kind, ''),
+                                (6, owner, s.day, s.none, s.kind, ''),
+                                (7, owner, s.month, s.none, s.kind, ''))
            AS v (level, owner_id, bucket, dim, label, detail)
-     WHERE isfinite(at) OR v.level IN (2, 5);
+     WHERE isfinite(at) OR v.level IN (2, 5, 7);
 END;
 COMMENT ON FUNCTION saleshub.rollup_levels(text, timestamptz, uuid, uuid, text, text, text) IS
     'The rows of rollup_level that a row of rollup adds to, with the time zone of the levels';
@@ -134,14 +136,10 @@ BEGIN
     DELETE FROM saleshub.rollup_level r WHERE r.org_id = rollup_relevel.org;
     INSERT INTO saleshub.rollup_level
            (org_id, level, fact, owner_id, bucket, dim, label, detail, n, amount, weighted, seconds)
-    SELECT b.org_id, l.level, b.fact, l.owner_id, l.bucket, l.dim, l.label, l.detail,
-           sum(b.n), sum(b.amount), sum(b.weighted), sum(b.seconds)
-      FROM saleshub.rollup b
-     CROSS JOIN LATERAL saleshub.rollup_levels(b.fact, b.bucket, b.owner_id, b.dim, b.label, b.detail,
-                                               coalesce(zone, 'UTC')) l
-     WHERE b.org_id = rollup_relevel.org
-     GROUP BY b.org_id, l.level, b.fact, l.owner_id, l.bucket, l.dim, l.label, l.detail
-    HAVING (sum(b.n), sum(b.amount), sum(b.weighted), sum(b.seconds)) <> (0, 0, 0, 0);
+    SELECT t.org_id, t.level, t.fact, t.owner_id, t.bucket, t.dim, t.label, t.detail,
+           t.n, t.amount, t.weighted, t.seconds
+      FROM saleshub.rollup_level_truth(rollup_relevel.org, coalesce(zone, 'UTC')) t
+     WHERE (t.n, t.amount, t.weighted, t.seconds) <> (0, 0, 0, 0);
     GET DIAGNOSTICS made = ROW_COUNT;
     INSERT INTO saleshub.rollup_zone (org_id, timezone)
     VALUES (rollup_relevel.org, coalesce(zone, 'UTC'))
@@ -220,13 +218,16 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_
 AS $$
 BEGIN
     IF to_regclass('saleshub.rollup') IS NOT NULL
-       AND to_regclass('saleshub.rollup_level') IS NULL THEN
-        DROP TABLE saleshub.rollup, saleshub.rollup_delta;
+       AND (to_regclass('saleshub.rollup_level') IS NULL
+            OR EXISTS (SELECT FROM pg_attribute a
+                        WHERE a.attrelid = to_regclass('saleshub.rollup_delta')
+                          AND a.attname = 'delta_id' AND a.atttypid <> 'uuid'::regtype)) THEN
+        DROP TABLE IF EXISTS saleshub.rollup, saleshub.rollup_level, saleshub.rollup_delta;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION saleshub.rollup_renew() IS
-    'Removes rollups of the shape before levels; install makes new ones';
+    'Removes rollups of a shape before this one; install makes new ones';
 
 CREATE FUNCTION saleshub.rollup_begin() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp

@@ -16,6 +16,7 @@ CREATE FUNCTION saleshub.rollup_truth(
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, crm, pg_temp
+SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -76,6 +77,7 @@ CREATE FUNCTION saleshub.rollup_faults(
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, crm, pg_temp
+SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -101,6 +103,100 @@ $$;
 COMMENT ON FUNCTION saleshub.rollup_faults(uuid) IS
     'What must be added to the sums by quarter hour to make them what the records say; no row means exact';
 
+CREATE FUNCTION saleshub.rollup_level_truth(
+    org uuid DEFAULT NULL, zone text DEFAULT NULL,
+    OUT org_id uuid, OUT level smallint, OUT fact text, OUT owner_id uuid, OUT bucket timestamptz,
+    OUT dim uuid, OUT label text, OUT detail text, OUT n bigint, OUT amount numeric,
+    OUT weighted numeric, OUT seconds numeric)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, crm, pg_temp
+SET work_mem = '64MB' SET enable_sort = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    everybody constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+    none constant uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+    -- Each level is made of the finest that has all it needs: months of days, not of quarter hours.
+    RETURN QUERY
+    WITH base AS (
+        SELECT b.*, coalesce(rollup_level_truth.zone, z.timezone, 'UTC') AS zone
+        FROM saleshub.rollup b
+        LEFT JOIN saleshub.rollup_zone z ON z.org_id = b.org_id
+        WHERE b.org_id = rollup_level_truth.org OR rollup_level_truth.org IS NULL
+    ), day AS MATERIALIZED (
+        SELECT b.org_id, b.zone, b.fact, b.owner_id,
+               CASE WHEN isfinite(b.bucket) THEN saleshub.rollup_floor('day', b.bucket, b.zone)
+                    ELSE b.bucket END AS bucket,
+               b.dim, b.label, b.detail, sum(b.n)::bigint AS n, sum(b.amount) AS amount,
+               sum(b.weighted) AS weighted, sum(b.seconds) AS seconds
+        FROM base b
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    ), month AS (
+        SELECT d.org_id, d.fact, d.owner_id,
+               CASE WHEN isfinite(d.bucket) THEN saleshub.rollup_floor('month', d.bucket, d.zone)
+                    ELSE d.bucket END AS bucket,
+               d.dim, d.label, d.detail, sum(d.n)::bigint AS n, sum(d.amount) AS amount,
+               sum(d.weighted) AS weighted, sum(d.seconds) AS seconds
+        FROM day d
+        GROUP BY 1, 2, 3, 4, 5, 6, 7
+    ), quarter AS MATERIALIZED (
+        SELECT b.org_id, b.zone, b.fact, b.bucket, k.kind, sum(b.n)::bigint AS n,
+               sum(b.amount) AS amount, sum(b.weighted) AS weighted, sum(b.seconds) AS seconds
+        FROM base b
+        CROSS JOIN LATERAL (SELECT CASE WHEN b.fact LIKE 'activity\_%' THEN b.label ELSE '' END) k (kind)
+        GROUP BY 1, 2, 3, 4, 5
+    ), days AS MATERIALIZED (
+        SELECT q.org_id, q.zone, q.fact, everybody AS owner_id,
+               CASE WHEN isfinite(q.bucket) THEN saleshub.rollup_floor('day', q.bucket, q.zone)
+                    ELSE q.bucket END AS bucket,
+               q.kind, sum(q.n)::bigint AS n, sum(q.amount) AS amount,
+               sum(q.weighted) AS weighted, sum(q.seconds) AS seconds
+        FROM quarter q
+        GROUP BY 1, 2, 3, 5, 6
+        UNION ALL
+        SELECT d.org_id, d.zone, d.fact, d.owner_id, d.bucket, k.kind, sum(d.n)::bigint,
+               sum(d.amount), sum(d.weighted), sum(d.seconds)
+        FROM day d
+        CROSS JOIN LATERAL (SELECT CASE WHEN d.fact LIKE 'activity\_%' THEN d.label ELSE '' END) k (kind)
+        GROUP BY 1, 2, 3, 4, 5, 6
+    ), months AS (
+        SELECT d.org_id, d.fact, d.owner_id,
+               CASE WHEN isfinite(d.bucket) THEN saleshub.rollup_floor('month', d.bucket, d.zone)
+                    ELSE d.bucket END AS bucket,
+               d.kind, sum(d.n)::bigint AS n, sum(d.amount) AS amount,
+               sum(d.weighted) AS weighted, sum(d.seconds) AS seconds
+        FROM days d
+        GROUP BY 1, 2, 3, 4, 5
+    )
+    SELECT d.org_id, 1::smallint, d.fact, d.owner_id, d.bucket, d.dim, d.label, d.detail,
+           d.n, d.amount, d.weighted, d.seconds
+    FROM day d
+    WHERE isfinite(d.bucket)
+    UNION ALL
+    SELECT m.org_id, 2::smallint, m.fact, m.owner_id, m.bucket, m.dim, m.label, m.detail,
+           m.n, m.amount, m.weighted, m.seconds
+    FROM month m
+    UNION ALL
+    SELECT q.org_id, 3::smallint, q.fact, everybody, q.bucket, none, q.kind, '',
+           q.n, q.amount, q.weighted, q.seconds
+    FROM quarter q
+    WHERE isfinite(q.bucket)
+    UNION ALL
+    SELECT d.org_id, CASE WHEN d.owner_id = everybody THEN 4 ELSE 6 END::smallint, d.fact,
+           d.owner_id, d.bucket, none, d.kind, '', d.n, d.amount, d.weighted, d.seconds
+    FROM days d
+    WHERE isfinite(d.bucket)
+    UNION ALL
+    SELECT m.org_id, CASE WHEN m.owner_id = everybody THEN 5 ELSE 7 END::smallint, m.fact,
+           m.owner_id, m.bucket, none, m.kind, '', m.n, m.amount, m.weighted, m.seconds
+    FROM months m;
+END
+$$;
+COMMENT ON FUNCTION saleshub.rollup_level_truth(uuid, text) IS
+    'The levels of one or all organisations as they must be, by this time zone or that of the levels, made of the sums by quarter hour';
+
 CREATE FUNCTION saleshub.rollup_level_faults(
     org uuid DEFAULT NULL,
     OUT org_id uuid, OUT level smallint, OUT fact text, OUT owner_id uuid, OUT bucket timestamptz,
@@ -109,18 +205,16 @@ CREATE FUNCTION saleshub.rollup_level_faults(
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, crm, pg_temp
+SET work_mem = '64MB' SET enable_sort = off
 AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     SELECT r.org_id, r.level, r.fact, r.owner_id, r.bucket, r.dim, r.label, r.detail,
            sum(r.n)::bigint, sum(r.amount), sum(r.weighted), sum(r.seconds)
-    FROM (SELECT b.org_id, l.level, b.fact, l.owner_id, l.bucket, l.dim, l.label, l.detail,
-                 b.n, b.amount, b.weighted, b.seconds
-          FROM saleshub.rollup b
-          LEFT JOIN saleshub.rollup_zone z ON z.org_id = b.org_id
-          CROSS JOIN LATERAL saleshub.rollup_levels(b.fact, b.bucket, b.owner_id, b.dim, b.label,
-                                                    b.detail, coalesce(z.timezone, 'UTC')) l
+    FROM (SELECT t.org_id, t.level, t.fact, t.owner_id, t.bucket, t.dim, t.label, t.detail,
+                 t.n, t.amount, t.weighted, t.seconds
+          FROM saleshub.rollup_level_truth(rollup_level_faults.org) t
           UNION ALL
           SELECT v.org_id, v.level, v.fact, v.owner_id, v.bucket, v.dim, v.label, v.detail,
                  -v.n, -v.amount, -v.weighted, -v.seconds

@@ -64,7 +64,7 @@ COMMENT ON FUNCTION saleshub.rollup_pieces(timestamptz, timestamptz, timestamptz
     'A period as intervals of quarter hours (grain 0), whole days (1) and whole months (2) of a zone, none of them across one of the bounds where figures are told apart';
 
 CREATE FUNCTION saleshub.rollup_scope(facts text[], by_ text[])
-RETURNS TABLE (fact text, total boolean, owners uuid[])
+RETURNS TABLE (fact text, shift int, owners uuid[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -75,22 +75,25 @@ DECLARE
     all_ constant boolean := saleshub.sees_everything();
     noun text;
     mine boolean;
+    plain boolean;
     owners uuid[];
+    shift int;
 BEGIN
     FOREACH noun IN ARRAY ARRAY['lead', 'deal', 'activity'] LOOP
         CONTINUE WHEN NOT EXISTS (SELECT FROM unnest(facts) f WHERE f LIKE noun || '\_%');
         mine := NOT all_ AND (noun = 'activity' OR NOT saleshub.sees_all(noun));
-        total := NOT mine AND by_ <@ CASE noun WHEN 'activity' THEN '{label}' ELSE '{}' END::text[];
-        owners := CASE WHEN total THEN ARRAY[everybody]
+        plain := by_ <@ CASE noun WHEN 'activity' THEN '{owner,label}' ELSE '{owner}' END::text[];
+        shift := CASE WHEN NOT plain THEN 0 WHEN mine OR 'owner' = ANY (by_) THEN 5 ELSE 3 END;
+        owners := CASE WHEN shift = 3 THEN ARRAY[everybody]
                        WHEN mine THEN saleshub.visible_owners(noun)
                        ELSE ARRAY(SELECT m.member_id FROM crm.member m
                                   WHERE m.org_id = saleshub.org_id()) || none END;
-        RETURN QUERY SELECT f, total, owners FROM unnest(facts) f WHERE f LIKE noun || '\_%';
+        RETURN QUERY SELECT f, shift, owners FROM unnest(facts) f WHERE f LIKE noun || '\_%';
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION saleshub.rollup_scope(text[], text[]) IS
-    'Whether a fact is read from sums of all owners, and of which owners otherwise: those whose records whoever asks sees';
+    'Of which owners a fact is read: all together, or those whose records whoever asks sees; and by how much its levels lie above days (1) and months (2) with all that is told apart: 3 for those of all owners, 5 for those of each';
 
 CREATE FUNCTION saleshub.rollup_refuse(facts text[], by_ text[])
 RETURNS void
@@ -149,7 +152,9 @@ BEGIN
     PERFORM saleshub.rollup_refuse(facts, by_);
     RETURN QUERY
     WITH scan AS MATERIALIZED (
-        SELECT s.fact, s.owners, p.grain + CASE WHEN s.total THEN 3 ELSE 0 END AS level,
+        SELECT s.fact, s.owners,
+               -- there are no quarter hours by owner alone
+               CASE WHEN p.grain = 0 AND s.shift = 5 THEN 0 ELSE p.grain + s.shift END AS level,
                p.starts, p.ends
         FROM saleshub.rollup_scope(facts, by_) s
         JOIN (SELECT p.grain, p.starts, p.ends, false AS state

@@ -30,7 +30,7 @@ SELECT saleshub.protect('saleshub.rollup', 'SELECT');
 
 CREATE TABLE IF NOT EXISTS saleshub.rollup_level (
     org_id      uuid NOT NULL,
-    level       smallint NOT NULL CHECK (level BETWEEN 1 AND 5),
+    level       smallint NOT NULL CHECK (level BETWEEN 1 AND 7),
     fact        text NOT NULL,
     owner_id    uuid NOT NULL,
     bucket      timestamptz NOT NULL,
@@ -45,9 +45,9 @@ CREATE TABLE IF NOT EXISTS saleshub.rollup_level (
 );
 COMMENT ON TABLE saleshub.rollup_level IS 'Coarser sums of rollup, changed only together with it.';
 COMMENT ON COLUMN saleshub.rollup_level.level IS
-    '1 day and 2 month, with all that rollup tells apart; 3 quarter hour, 4 day and 5 month of all owners, by type of activity only.';
+    '1 day and 2 month, with all that rollup tells apart; 3 quarter hour, 4 day and 5 month of all owners, 6 day and 7 month of each, by type of activity only.';
 COMMENT ON COLUMN saleshub.rollup_level.bucket IS
-    'Start of the day or month by rollup_zone, of the quarter hour in level 3; -infinity, in levels 2 and 5 only, for the present state.';
+    'Start of the day or month by rollup_zone, of the quarter hour in level 3; -infinity, in levels 2, 5 and 7 only, for the present state.';
 COMMENT ON COLUMN saleshub.rollup_level.owner_id IS 'All bits set: all owners together.';
 SELECT saleshub.protect('saleshub.rollup_level', 'SELECT');
 
@@ -60,7 +60,7 @@ SELECT saleshub.protect('saleshub.rollup_zone', 'SELECT');
 
 CREATE TABLE IF NOT EXISTS saleshub.rollup_delta (
     org_id      uuid NOT NULL,
-    delta_id    bigint GENERATED ALWAYS AS IDENTITY,
+    delta_id    uuid NOT NULL DEFAULT crm.uuid_v7(),
     fact        text NOT NULL,
     bucket      timestamptz NOT NULL,
     dim         uuid NOT NULL,
