@@ -3,6 +3,7 @@
 
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
+#include "utils/array.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -191,3 +192,12 @@ extern struct import_row *sh_import_row(struct import_maker *maker, int n, List 
 
 /* Whether the rows at hand are the last of the file. */
 extern bool sh_import_ended(void);
+
+/* import_probe.c: records by values of a column */
+
+/*
+ * The place of each of the texts, from 1, and the id of a record of the organisation that has it,
+ * seen or not, by the snapshot at hand; false when no index is over that column.
+ */
+extern bool sh_import_probe(const char *entity, const char *column, const pg_uuid_t *org,
+							Datum texts, ArrayType **places, ArrayType **ids);

@@ -14,6 +14,7 @@
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 
+#include "import.h"
 #include "saleshub.h"
 
 PG_FUNCTION_INFO_V1(sh_import_lookup);
@@ -44,38 +45,43 @@ struct lookup
 {
 	const char *has;
 	const char *wants;
-	const char *type; /* of has, in arrays */
+	const char *type;	/* of has, in arrays */
+	const char *column; /* has is the column as it is; else NULL */
 };
 
 static struct lookup
 lookup_by(const char *entity, const char *field)
 {
 	if (strcmp(field, "id") == 0)
-		return (struct lookup){ psprintf("t.%s_id", entity),
-								"v.value::pg_catalog.uuid",
-								"pg_catalog.uuid[]" };
+		return (struct lookup){
+			psprintf("t.%s_id", entity), "v.value::pg_catalog.uuid", "pg_catalog.uuid[]", NULL
+		};
 	if (strcmp(field, "name") == 0 || strcmp(field, "sku") == 0 || strcmp(field, "subject") == 0)
 		return (struct lookup){ psprintf("pg_catalog.lower(t.%s)", field),
 								"pg_catalog.lower(v.value)",
-								"pg_catalog.text[]" };
+								"pg_catalog.text[]",
+								NULL };
 	if (strcmp(field, "email") == 0)
-		return (struct lookup){ "t.email", "pg_catalog.lower(v.value)", "pg_catalog.text[]" };
-	if (strcmp(field, "domain") == 0)
 		return (
-			struct lookup){ "t.domain", "saleshub.domain_normal(v.value)", "pg_catalog.text[]" };
+			struct lookup){ "t.email", "pg_catalog.lower(v.value)", "pg_catalog.text[]", field };
+	if (strcmp(field, "domain") == 0)
+		return (struct lookup){
+			"t.domain", "saleshub.domain_normal(v.value)", "pg_catalog.text[]", field
+		};
 	if (strcmp(field, "phone") == 0)
 		return (struct lookup){ "t.phone",
 								"saleshub.phone_normal(v.value,"
 								" (SELECT o.country FROM crm.org AS o WHERE o.org_id = $2))",
-								"pg_catalog.text[]" };
+								"pg_catalog.text[]",
+								field };
 	if (strncmp(field, "custom.", 7) == 0)
-		return (struct lookup){ "t.custom ->> pg_catalog.substr($3, 8)",
-								"v.value",
-								"pg_catalog.text[]" };
+		return (struct lookup){
+			"t.custom ->> pg_catalog.substr($3, 8)", "v.value", "pg_catalog.text[]", NULL
+		};
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("records are not found by \"%s\"", field)));
-	return (struct lookup){ 0 };
+	return (struct lookup){ NULL };
 }
 
 /* What the values mean, in the form in which records have it; 0 for none. */
@@ -97,42 +103,32 @@ normal_forms(const struct lookup *by, Datum wanted, const pg_uuid_t *org, Datum 
 	return isnull ? (Datum) 0 : forms;
 }
 
-/*
- * The place of each value and the ids of its records, as two arrays; false when there are none.
- * One condition for all values: a plan that takes a poor index then reads an organisation once,
- * not once a value.
- */
+/* The same by SQL. */
 static bool
-find_candidates(const char *entity, const char *field, Datum wanted, const pg_uuid_t *org,
-				MemoryContext memory, ArrayType **places, ArrayType **ids)
+query_candidates(const char *entity, const struct lookup *by, Datum *values, MemoryContext memory,
+				 ArrayType **places, ArrayType **ids)
 {
-	struct lookup by = lookup_by(entity, field);
 	Oid types[3] = { TEXTARRAYOID, UUIDOID, TEXTOID };
-	Datum values[3] = { 0, UUIDPGetDatum(org), CStringGetTextDatum(field) };
-	struct sh_identity identity;
 	MemoryContext caller;
 	bool isnull;
 	bool noids;
 	Datum place;
 	Datum id;
+	/* One condition for all values: a plan that takes a poor index then reads an organisation once,
+	 * not once a value. */
 	char *sql =
 		psprintf("SELECT pg_catalog.array_agg(v.n::pg_catalog.int4), pg_catalog.array_agg(t.id)"
 				 " FROM (SELECT t.%s_id AS id, (%s)::pg_catalog.text AS has FROM crm.%s AS t"
 				 " WHERE t.org_id = $2 AND %s = ANY ($1::%s) AND $3 IS NOT NULL) AS t"
 				 " JOIN pg_catalog.unnest($1) WITH ORDINALITY AS v (value, n) ON v.value = t.has",
 				 entity,
-				 by.has,
+				 by->has,
 				 entity,
-				 by.has,
-				 by.type);
+				 by->has,
+				 by->type);
 
-	sh_owner_enter(&identity);
-	values[0] = normal_forms(&by, wanted, org, values[2]);
-	if (values[0] && SPI_execute_with_args(sql, 3, types, values, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(sql, 3, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look records up");
-	sh_owner_leave(&identity);
-	if (!values[0])
-		return false;
 	place = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	id = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &noids);
 	if (isnull || noids)
@@ -142,6 +138,25 @@ find_candidates(const char *entity, const char *field, Datum wanted, const pg_uu
 	*ids = DatumGetArrayTypePCopy(id);
 	MemoryContextSwitchTo(caller);
 	return true;
+}
+
+/* The place of each value and the ids of its records, as two arrays; false when there are none. */
+static bool
+find_candidates(const char *entity, const char *field, Datum wanted, const pg_uuid_t *org,
+				MemoryContext memory, ArrayType **places, ArrayType **ids)
+{
+	struct lookup by = lookup_by(entity, field);
+	Datum values[3] = { 0, UUIDPGetDatum(org), CStringGetTextDatum(field) };
+	struct sh_identity identity;
+	bool found = false;
+
+	sh_owner_enter(&identity);
+	values[0] = normal_forms(&by, wanted, org, values[2]);
+	if (values[0])
+		found = (by.column && sh_import_probe(entity, by.column, org, values[0], places, ids)) ||
+				query_candidates(entity, &by, values, memory, places, ids);
+	sh_owner_leave(&identity);
+	return found && ARR_NDIM(*ids) > 0;
 }
 
 /* Those that the member sees. What the undo of an import deleted is none of them. */

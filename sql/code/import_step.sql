@@ -161,8 +161,9 @@ CREATE FUNCTION saleshub.import_analyze(entity text, part integer, batch integer
 AS $$
 BEGIN
     -- Planners that know nothing of an organisation's rows take any index that starts with it.
-    IF part = 0 AND batch IN (1, 8, 64, 512) AND entity IN (
-        'lead', 'contact', 'company', 'deal', 'activity', 'product')
+    IF part = 0 AND entity IN ('lead', 'contact', 'company', 'deal', 'activity', 'product')
+        AND (batch IN (16, 256)
+             OR batch = 1 AND (SELECT c.reltuples <= 0 FROM pg_class c WHERE c.oid = ('crm.' || quote_ident(entity))::regclass))
     THEN
         EXECUTE (
             SELECT format('ANALYZE crm.%I (%s)', entity, string_agg(quote_ident(a.attname), ', '))
