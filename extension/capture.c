@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "outbox.h"
 #include "saleshub.h"
 #include "transition.h"
 
@@ -200,6 +201,9 @@ enum
 	ROW_TYPE = ROW_OP,
 	LOG_COLUMNS,
 	ROW_DATA = LOG_COLUMNS,
+	ROW_EVENTS,
+	ROW_IDS, /* of a pack, else NULL */
+	ROW_MASKS,
 	OUTBOX_COLUMNS
 };
 
@@ -207,10 +211,13 @@ static const char *const log_names[LOG_COLUMNS] = { "org_id",	 "change_id",  "en
 													"entity_id", "version",	   "changed",
 													"actor_id",	 "request_id", "at",
 													"op" };
-static const char *const outbox_names[OUTBOX_COLUMNS] = { "org_id",	   "outbox_id",	 "entity",
-														  "entity_id", "version",	 "changed",
-														  "actor_id",  "request_id", "at",
-														  "type",	   "data" };
+static const char *const outbox_names[OUTBOX_COLUMNS] = {
+	"org_id",	  "outbox_id", "entity", "entity_id", "version", "changed", "actor_id",
+	"request_id", "at",		   "type",	 "data",	  "events",	 "ids",		"masks"
+};
+
+/* Statements that make so many records have their events packed. */
+#define PACKED_FROM 32
 
 struct capture
 {
@@ -219,6 +226,8 @@ struct capture
 	int org, key, version, deleted, status; /* attribute numbers; 0: no such column */
 	const char **names;						/* of the columns that are told, else NULL */
 	Datum *name_texts;
+	Datum told;					 /* text[]: the names of all columns that are told, for packs */
+	struct sh_outbox_pack *pack; /* NULL: each event is a row */
 	pg_uuid_t last_org;
 	bool has_last_org;
 	struct sh_rows *log; /* NULL: nothing to write yet */
@@ -227,23 +236,31 @@ struct capture
 	Datum common[OUTBOX_COLUMNS];
 	bool nulls[OUTBOX_COLUMNS];
 	pg_uuid_t member;
+	Datum ops[3];	   /* insert, update, delete */
 	MemoryContext row; /* reset after each row */
 };
 
 /* --- a change as JSON --- */
 
-/*
- * What differs, as {"field": [old, new]}, and the names of those fields; an absent side counts as
- * nulls. The number of fields.
- */
-static int
-describe_change(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, Datum *changed,
-				Datum *fields)
+struct change
+{
+	Datum changed; /* jsonb: {"field": [old, new]} of what differs */
+	int count;	   /* of those fields */
+	Datum *names;
+	uint64 mask; /* their numbers among the columns that are told, when these are few enough */
+};
+
+/* An absent side counts as nulls. */
+static void
+describe_change(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, struct change *change)
 {
 	TupleDesc desc = RelationGetDescr(c->rel);
 	JsonbParseState *state = NULL;
-	Datum *names = palloc(desc->natts * sizeof(*names));
-	int count = 0;
+	int told = -1;
+
+	change->names = palloc(desc->natts * sizeof(*change->names));
+	change->count = 0;
+	change->mask = 0;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < desc->natts; i++)
@@ -254,22 +271,23 @@ describe_change(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, Dat
 
 		if (!c->names[i])
 			continue;
+		told++;
 		if (old)
 			values[0] = slot_getattr(old, i + 1, &nulls[0]);
 		if (new)
 			values[1] = slot_getattr(new, i + 1, &nulls[1]);
 		if (same_value(att, values[0], nulls[0], values[1], nulls[1]))
 			continue;
-		names[count++] = c->name_texts[i];
+		change->names[change->count++] = c->name_texts[i];
+		change->mask |= UINT64CONST(1) << (told & 63);
 		sh_json_key(&state, c->names[i]);
 		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 		for (int side = 0; side < 2; side++)
 			sh_json_element(&state, att->atttypid, values[side], nulls[side]);
 		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	}
-	*changed = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
-	*fields = PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
-	return count;
+	change->changed =
+		JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
 static bool
@@ -334,16 +352,13 @@ open_rows(struct capture *c)
 		c->common[ROW_REQUEST] = CStringGetTextDatum(request);
 	c->common[ROW_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	c->nulls[ROW_DATA] = true;
+	c->ops[0] = CStringGetTextDatum("insert");
+	c->ops[1] = CStringGetTextDatum("update");
+	c->ops[2] = CStringGetTextDatum("delete");
+	c->common[ROW_EVENTS] = Int32GetDatum(1);
+	c->nulls[ROW_IDS] = true;
+	c->nulls[ROW_MASKS] = true;
 	sh_worker_notify();
-}
-
-static void
-close_rows(struct capture *c)
-{
-	if (!c->log)
-		return;
-	sh_rows_close(c->log);
-	sh_rows_close(c->outbox);
 }
 
 static void
@@ -357,50 +372,98 @@ touch_org(struct capture *c, pg_uuid_t *org)
 }
 
 static void
-write_row(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, Datum changed, Datum fields)
+write_event(struct capture *c, Datum *values, const bool *nulls, const char *event)
+{
+	values[ROW_ID] = Int64GetDatum(nextval_internal(c->sequence, false));
+	values[ROW_TYPE] = CStringGetTextDatum(psprintf("%s.%s", c->entity, event));
+	sh_rows_add(c->outbox, values, nulls);
+}
+
+static void
+write_pack(struct capture *c)
+{
+	Datum values[OUTBOX_COLUMNS];
+	bool nulls[OUTBOX_COLUMNS];
+
+	if (!c->pack || c->pack->count == 0)
+		return;
+	memcpy(values, c->common, sizeof(values));
+	memcpy(nulls, c->nulls, sizeof(nulls));
+	values[ROW_ORG] = UUIDPGetDatum(&c->pack->org);
+	values[ROW_ENTITY_ID] = UUIDPGetDatum(&c->pack->ids[0]);
+	values[ROW_VERSION] = Int64GetDatum(c->pack->version);
+	values[ROW_CHANGED] = c->told;
+	values[ROW_EVENTS] = Int32GetDatum(c->pack->count);
+	values[ROW_IDS] = sh_outbox_pack_ids(c->pack);
+	values[ROW_MASKS] = sh_outbox_pack_masks(c->pack);
+	nulls[ROW_IDS] = false;
+	nulls[ROW_MASKS] = false;
+	write_event(c, values, nulls, "created");
+	c->pack->count = 0;
+}
+
+static void
+close_rows(struct capture *c)
+{
+	if (!c->log)
+		return;
+	write_pack(c);
+	sh_rows_close(c->log);
+	sh_rows_close(c->outbox);
+}
+
+static void
+write_row(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, const struct change *change)
 {
 	TupleTableSlot *row = new ? new : old;
 	Datum values[OUTBOX_COLUMNS];
 	bool isnull;
+	pg_uuid_t *org;
 	pg_uuid_t id;
+	int64 version;
 
 	memcpy(values, c->common, sizeof(values));
 	values[ROW_ORG] = slot_getattr(row, c->org, &isnull);
 	values[ROW_ENTITY_ID] = slot_getattr(row, c->key, &isnull);
 	values[ROW_VERSION] = c->version ? slot_getattr(row, c->version, &isnull) : Int64GetDatum(1);
+	org = DatumGetUUIDP(values[ROW_ORG]);
+	version = DatumGetInt64(values[ROW_VERSION]);
 
 	sh_uuid_v7(&id);
 	values[ROW_ID] = UUIDPGetDatum(&id);
-	values[ROW_CHANGED] = changed;
-	values[ROW_OP] = CStringGetTextDatum(!old ? "insert" : !new ? "delete" : "update");
+	values[ROW_CHANGED] = change->changed;
+	values[ROW_OP] = c->ops[!old ? 0 : new ? 1 : 2];
 	sh_rows_add(c->log, values, c->nulls);
 
-	values[ROW_ID] = Int64GetDatum(nextval_internal(c->sequence, false));
-	values[ROW_CHANGED] = fields;
-	values[ROW_TYPE] = CStringGetTextDatum(psprintf("%s.%s", c->entity, event_of(c, old, new)));
-	sh_rows_add(c->outbox, values, c->nulls);
+	if (c->pack)
+	{
+		if (!sh_outbox_pack_takes(c->pack, org, version))
+			write_pack(c);
+		sh_outbox_pack_add(
+			c->pack, org, version, DatumGetUUIDP(values[ROW_ENTITY_ID]), change->mask);
+		return;
+	}
+	values[ROW_CHANGED] = PointerGetDatum(
+		construct_array(change->names, change->count, TEXTOID, -1, false, TYPALIGN_INT));
+	write_event(c, values, c->nulls, event_of(c, old, new));
 }
 
 static void
 add_row(struct capture *c, TupleTableSlot *old, TupleTableSlot *new)
 {
-	MemoryContext caller;
-	Datum changed;
-	Datum fields;
-	int count;
+	MemoryContext caller = MemoryContextSwitchTo(c->row);
+	struct change change;
+	bool isnull;
 
-	caller = MemoryContextSwitchTo(c->row);
-	count = describe_change(c, old, new, &changed, &fields);
+	describe_change(c, old, new, &change);
 	MemoryContextSwitchTo(caller);
-	if (count > 0 || !old || !new)
+	if (change.count > 0 || !old || !new)
 	{
-		bool isnull;
-
 		if (!c->log)
 			open_rows(c);
 		touch_org(c, DatumGetUUIDP(slot_getattr(new ? new : old, c->org, &isnull)));
 		MemoryContextSwitchTo(c->row);
-		write_row(c, old, new, changed, fields);
+		write_row(c, old, new, &change);
 		MemoryContextSwitchTo(caller);
 	}
 	MemoryContextReset(c->row);
@@ -422,6 +485,26 @@ tell_columns(struct capture *c, TupleDesc desc)
 		}
 }
 
+/* What events of many new records share is said once. */
+static void
+begin_pack(struct capture *c, const TriggerData *td)
+{
+	int natts = RelationGetDescr(c->rel)->natts;
+	Datum *told = palloc(natts * sizeof(*told));
+	int count = 0;
+
+	if (td->tg_oldtable || tuplestore_tuple_count(td->tg_newtable) < PACKED_FROM)
+		return;
+	for (int i = 0; i < natts; i++)
+		if (c->names[i])
+			told[count++] = c->name_texts[i];
+	if (count > OUTBOX_FIELDS_MAX)
+		return;
+	c->told = PointerGetDatum(construct_array(told, count, TEXTOID, -1, false, TYPALIGN_INT));
+	c->pack = palloc(sizeof(*c->pack));
+	c->pack->count = 0;
+}
+
 static struct capture *
 capture_begin(TriggerData *td)
 {
@@ -440,6 +523,7 @@ capture_begin(TriggerData *td)
 	c->deleted = Max(SPI_fnumber(desc, "deleted_at"), 0);
 	c->status = Max(SPI_fnumber(desc, "status"), 0);
 	tell_columns(c, desc);
+	begin_pack(c, td);
 	c->row =
 		AllocSetContextCreate(CurrentMemoryContext, "saleshub capture", ALLOCSET_DEFAULT_SIZES);
 	return c;

@@ -26,9 +26,15 @@ COMMENT ON FUNCTION saleshub.event_start() IS
 
 -- A queue is empty at one moment and long at the next, so what the planner knows of it is wrong at
 -- all times; it never pays to read it whole, with all that was taken out and is not vacuumed yet.
+CREATE FUNCTION saleshub.outbox_move(batch integer) RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+AS 'MODULE_PATHNAME', 'sh_outbox_move';
+COMMENT ON FUNCTION saleshub.outbox_move(integer) IS
+    'Moves the oldest outbox rows, of up to so many events but at least one row, into the event log under the next positions; returns the number of events. For saleshub.publish()';
+
 CREATE FUNCTION saleshub.publish(batch integer DEFAULT 2000) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 DECLARE
     moved bigint;
@@ -41,24 +47,7 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('saleshub.publish', 0)) THEN
         RETURN 0;
     END IF;
-    WITH taken AS MATERIALIZED (
-        DELETE FROM saleshub.outbox o
-         WHERE o.ctid = ANY (ARRAY(SELECT i.ctid FROM saleshub.outbox i
-                                    ORDER BY i.outbox_id LIMIT publish.batch))
-        RETURNING o.*
-    ), state AS (
-        UPDATE saleshub.event_state e SET top = e.top + (SELECT count(*) FROM taken)
-         WHERE EXISTS (SELECT FROM taken)
-        RETURNING e.top
-    )
-    INSERT INTO saleshub.event_log (org_id, gseq, type, entity, entity_id, version, changed,
-                                    actor_id, request_id, at, data)
-    SELECT t.org_id,
-           s.top - (SELECT count(*) FROM taken) + row_number() OVER (ORDER BY t.outbox_id),
-           t.type, t.entity, t.entity_id, t.version, t.changed, t.actor_id, t.request_id, t.at,
-           t.data
-      FROM taken t, state s;
-    GET DIAGNOSTICS moved = ROW_COUNT;
+    moved := saleshub.outbox_move(batch);
     IF moved > 0 THEN
         SELECT e.epoch, e.top INTO state FROM saleshub.event_state e;
         PERFORM pg_notify('saleshub', state.epoch || ':' || state.top);
@@ -67,7 +56,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION saleshub.publish(integer) IS
-    'Moves up to so many outbox rows into the event log under dense positions, with one NOTIFY for all; returns how many. Done by the worker';
+    'Moves up to so many events (more when one row of the outbox stands for more) into the event log under dense positions, with one NOTIFY for all; returns how many. Done by the worker';
 
 CREATE FUNCTION saleshub.keep_house(event_retention interval DEFAULT '7 days') RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
@@ -146,7 +135,7 @@ CREATE FUNCTION saleshub.check(OUT item text, OUT ok boolean, OUT detail text) R
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    backlog bigint := (SELECT count(*) FROM saleshub.outbox WHERE at < now() - interval '10 seconds');
+    backlog bigint := (SELECT coalesce(sum(o.events), 0) FROM saleshub.outbox o WHERE o.at < now() - interval '10 seconds');
     lagging bigint := (SELECT count(*) FROM saleshub.rollup_delta);
     late bigint := (SELECT count(*) FROM crm.reminder
                     WHERE state = 'scheduled' AND remind_at < now() - interval '1 minute');

@@ -122,7 +122,7 @@ BEGIN
     UPDATE crm.change_log l SET changed = saleshub.erased_change(l.changed, '{email}')
     WHERE l.org_id = org AND l.changed -> 'email' ? mail;
     GET DIAGNOSTICS mentions = ROW_COUNT;
-    UPDATE saleshub.outbox o SET data = NULL WHERE o.org_id = org AND o.entity_id = ANY (ids);
+    UPDATE saleshub.outbox o SET data = NULL WHERE o.org_id = org AND o.entity_id = ANY (erase_traces.ids);
     UPDATE saleshub.event_log e SET data = NULL
     WHERE e.org_id = org AND e.entity_id = ANY (ids) AND e.data IS NOT NULL;
     UPDATE crm.score_history h SET reasons = '[]' WHERE h.org_id = org AND h.lead_id = ANY (ids);

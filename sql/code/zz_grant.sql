@@ -19,7 +19,7 @@ DECLARE
         'sign_up', 'password_lookup', 'password_change'];
     -- for superusers, the worker and schema steps
     closed text[] := ARRAY[
-        'publish', 'fold', 'rollup_alone', 'rollup_relevel', 'rollup_follow', 'rollup_rebuild', 'rollup_renew', 'rollup_begin',
+        'publish', 'outbox_move', 'fold', 'rollup_alone', 'rollup_relevel', 'rollup_follow', 'rollup_rebuild', 'rollup_renew', 'rollup_begin',
         'keep_house', 'filter_uses_fold', 'run_maintenance', 'remind', 'wake_at', 'series_next', 'event_start', 'install', 'protect',
         'stage_moved',
         'add_fk', 'capture_on', 'rollup_on', 'route', 'grant_login', 'set_password', 'check',

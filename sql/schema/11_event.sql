@@ -33,10 +33,18 @@ CREATE TABLE IF NOT EXISTS saleshub.outbox (
     request_id  text,
     at          timestamptz NOT NULL DEFAULT now(),
     data        jsonb,
+    events      integer NOT NULL DEFAULT 1,
+    ids         uuid[],
+    masks       bigint[],
     -- The sequencer takes the oldest of all organisations.
     PRIMARY KEY (outbox_id, org_id)
-);
+) WITH (toast_tuple_target = 8160);
 COMMENT ON TABLE saleshub.outbox IS 'Events of committed transactions that wait for their position; short-lived.';
+COMMENT ON COLUMN saleshub.outbox.events IS
+    'For how many events the row stands: those of a statement that made many records are packed.';
+COMMENT ON COLUMN saleshub.outbox.ids IS 'The records of a pack, entity_id being the first; NULL: no pack.';
+COMMENT ON COLUMN saleshub.outbox.masks IS
+    'For each of them, bit i (from 0) says that field i of changed is one of the event.';
 SELECT saleshub.protect('saleshub.outbox', '');
 
 CREATE TABLE IF NOT EXISTS saleshub.event_log (

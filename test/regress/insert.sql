@@ -35,7 +35,7 @@ $$;
 CREATE FUNCTION pg_temp.followed(org uuid) RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' ', (SELECT count(*) FROM crm.lead l WHERE l.org_id = org),
         (SELECT count(*) FROM crm.change_log c WHERE c.org_id = org AND c.entity = 'lead'),
-        (SELECT count(*) FROM saleshub.outbox o WHERE o.org_id = org AND o.entity = 'lead')
+        (SELECT coalesce(sum(o.events), 0) FROM saleshub.outbox o WHERE o.org_id = org AND o.entity = 'lead')
             + (SELECT count(*) FROM saleshub.event_log e WHERE e.org_id = org AND e.entity = 'lead'),
         (SELECT count(*) FROM crm.score_history s WHERE s.org_id = org),
         (SELECT count(*) FROM crm.assignment_log a WHERE a.org_id = org),
