@@ -61,11 +61,29 @@ struct eval_scoring
 	double freshness; /* what a document of today gets beside */
 	double half_life; /* days after which half of it is left */
 	int today;		  /* days since 2000-01-01 */
+	double near;	  /* of the rarer of two words, for standing as in the query */
+	double feedback;  /* of the weight of a word asked for, to one of what was found */
 	/* made of these and the statistics */
 	int64 docs;
 	double average[SEARCH_FIELDS];
 	double norm[SEARCH_FIELDS][256];
 };
+
+/* What a document gets because of who asks. */
+struct eval_boost
+{
+	uint32 doc;
+	double boost;
+};
+
+/* Two words of a query next to each other. */
+struct eval_pair
+{
+	int a, b;	  /* terms */
+	int distance; /* places from a to b */
+	double most;
+};
+#define EVAL_PAIRS_MAX 64
 
 struct eval_part
 {
@@ -81,6 +99,9 @@ struct eval_part
 	struct sh_search_list *lists[QUERY_TERMS_MAX];
 	bool opened[QUERY_TERMS_MAX];
 	const uint16 *days;
+	uint64 *boosted; /* documents that get something beside; NULL: none */
+	int boost_count;
+	struct eval_boost *boosts; /* by document */
 };
 
 struct eval_hit
@@ -94,15 +115,22 @@ struct eval_hit
 struct eval
 {
 	pg_uuid_t org;
+	MemoryContext context; /* of all that lasts as long as the query */
 	struct sh_search_index *index;
 	struct query *query;
 	struct eval_scoring scoring;
+	bool boosted; /* some documents get something because of who asks */
+	int pair_count;
+	struct eval_pair pairs[EVAL_PAIRS_MAX];
 	int part_count;
 	struct eval_part *parts;
 	int filter_count;
 	struct eval_filter *filters;
 	uint32 kinds;				/* bits of those that are looked for; 0: all */
 	bool restricted;			/* the member does not see all */
+	int spelled;				/* words for which similar ones were looked for */
+	bool relaxed;				/* any of the words will do, as nothing has them all */
+	int spelling;				/* how words were taken, see sh_expand_typos() */
 	int64 words[SEARCH_FIELDS]; /* of what may be found */
 	/* page */
 	int limit;
@@ -123,6 +151,8 @@ extern uint64 *sh_part_term_bits(struct eval *eval, struct eval_part *part, int 
 /* Add those of a term that is not the query's, allowed or not. */
 extern void sh_part_add_term(struct eval *eval, struct eval_part *part,
 							 const struct query_term *term, uint64 *bits);
+/* Take the last term out of the query again. */
+extern void sh_part_forget_term(struct eval *eval, int term);
 /* How many. */
 extern int64 sh_part_term_count(struct eval *eval, struct eval_part *part, int term);
 extern const uint16 *sh_part_column(struct eval *eval, struct eval_part *part,
@@ -134,11 +164,19 @@ extern uint8 sh_part_record(struct eval *eval, struct eval_part *part, uint32 do
 
 /* Put words in the place of prefixes. */
 extern void sh_expand_prefixes(struct eval *eval, struct query_node *node);
+/* Which bare words may be misspelt. */
+enum
+{
+	SPELLING_UNKNOWN, /* those that no document has */
+	SPELLING_RARE,	  /* those, too, of which a similar one is much more frequent */
+	SPELLING_ALL
+};
+
 /*
- * Put similar words beside bare ones: those that no document has, or all of them. True when that
- * changed anything. corrected gets the likeliest spelling of each.
+ * Put similar words beside those that may be misspelt; for a later page the same as for the first.
+ * True when that changed anything. corrected gets the likeliest spelling of each.
  */
-extern bool sh_expand_typos(struct eval *eval, struct query_node *node, bool all);
+extern bool sh_expand_typos(struct eval *eval, struct query_node *root, int which);
 
 /* --- search_match.c --- */
 
@@ -147,6 +185,42 @@ extern uint64 *sh_match_bits(struct eval *eval, struct eval_part *part,
 							 const struct query_node *node);
 extern uint64 *sh_match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet facet,
 							  const char *const *values, int count);
+
+/* --- search_near.c --- */
+
+/* Where a term is in a document, in order of fields and positions. */
+struct eval_place
+{
+	uint32 field;
+	uint32 position;
+};
+
+/* The places of a term in those of the fields that count; how many, and 0 when it is not there. */
+extern int sh_places(struct eval *eval, struct eval_part *part, int term, uint32 doc, uint8 fields,
+					 struct eval_place **out);
+/* Find the pairs of a query and what they are worth; the statistics of terms are known. */
+extern void sh_near_prepare(struct eval *eval);
+/* The most that pairs can add to a document with these scores by term. */
+extern double sh_near_most(const struct eval *eval, const double *terms);
+/* What they add; pairs, or NULL, gets the share of each. */
+extern double sh_near_score(struct eval *eval, struct eval_part *part, uint32 doc,
+							const double *terms, double *pairs);
+
+/* --- search_boost.c --- */
+
+/* Read [{type, id, boost}] and find the documents in the parts. */
+extern void sh_boost_read(struct eval *eval, JsonbContainer *boosts);
+extern double sh_boost_of(const struct eval_part *part, uint32 doc);
+
+/* --- search_feedback.c --- */
+
+/*
+ * Add words that the best of what was found have in common, which count for the rank only. True
+ * when there are any; statistics are then to be taken anew.
+ */
+extern bool sh_feedback_candidates(struct eval *eval);
+/* With the statistics of these words: keep the best of them. */
+extern void sh_feedback_choose(struct eval *eval);
 
 /* --- search_score.c --- */
 
@@ -157,9 +231,9 @@ extern double sh_search_score_post(const struct eval *eval, const struct query_t
 								   uint8 fields, const uint8 *post);
 extern double sh_search_score_bound(const struct eval *eval, const struct query_term *term,
 									const struct sh_search_bound *bound);
-/* What a document gets beside its words; at most sh_search_score_beside_most(). */
-extern double sh_search_score_beside(struct eval *eval, struct eval_part *part, uint32 doc);
-extern double sh_search_score_beside_most(const struct eval *eval);
+/* What a document gets for being fresh; at most sh_search_score_fresh_most(). */
+extern double sh_search_score_fresh(struct eval *eval, struct eval_part *part, uint32 doc);
+extern double sh_search_score_fresh_most(const struct eval *eval);
 
 /* --- search_rank.c --- */
 
@@ -173,6 +247,10 @@ extern void sh_rank_sort(struct eval *eval);
 /* The score of one document by its terms. */
 extern double sh_rank_document(struct eval *eval, struct eval_part *part, uint32 doc,
 							   double *terms);
+
+/* What a document gets in all, with what its words have. */
+extern double sh_rank_score(struct eval *eval, struct eval_part *part, uint32 doc, double words,
+							const double *terms);
 
 /* --- search_scope.c --- */
 
@@ -203,3 +281,22 @@ extern enum sh_search_facet sh_facet_of(const char *name, int len);
 extern const char *sh_facet_name(enum sh_search_facet facet);
 /* lead, contact and so on; NULL when there is no such kind. */
 extern const char *sh_kind_name(int kind);
+
+/* --- search_options.c --- */
+
+extern double sh_search_number_of(JsonbContainer *object, const char *key, double otherwise);
+extern void sh_search_numbers_of(JsonbContainer *object, const char *key, double *out, int count);
+extern const char **sh_search_texts(JsonbContainer *array, int *count);
+extern void sh_search_options(struct eval *eval, JsonbContainer *options);
+
+/* --- search_statistics.c --- */
+
+/* Enough of a term to tell it from the others of a query. */
+extern char *sh_search_term_key(const struct query_term *term);
+/* Those of what may be found now, or of an earlier page as the options give them. */
+extern void sh_search_statistics(struct eval *eval, JsonbContainer *options);
+
+/* --- search_answer.c --- */
+
+extern JsonbValue *sh_search_answer(struct eval *eval, uint64 *const *found,
+									JsonbContainer *options);

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "utils/builtins.h"
@@ -17,9 +18,14 @@
 #include "saleshub.h"
 #include "search_eval.h"
 
-/* Words of a prefix, and spellings of a word, that count for the rank. */
+/* Words that a prefix stands for, the most frequent; so many of them count for the rank. */
+#define PREFIX_WORDS 1000
 #define PREFIX_TERMS 32
-#define SPELLINGS 4
+/* Spellings that are tried for a word, and words of a query for which that is done. */
+#define SPELLINGS 8
+#define SPELLED_WORDS 8
+/* A word is rare when a similar one is so many times as frequent. */
+#define RARE_TIMES 10
 /* The score of a spelling for each letter that is off. */
 #define OFF_BOOST 0.6
 
@@ -36,12 +42,22 @@ struct look
 {
 	const char *word;
 	int len;
+	bool ascii;
 	uint64 letters; /* of the word, as bits */
 	int most;		/* distance; -1: words that begin with it */
 	HTAB *found;
 };
 
 /* --- how far two words are apart --- */
+
+static bool
+is_ascii(const char *word, int len)
+{
+	for (int i = 0; i < len; i++)
+		if (IS_HIGHBIT_SET(word[i]))
+			return false;
+	return true;
+}
 
 static uint64
 letters_of(const char *word, int len)
@@ -59,7 +75,7 @@ letters_of(const char *word, int len)
  * most is given as most + 1.
  */
 static int
-distance_of(const char *a, int alen, const char *b, int blen, int most)
+distance_of(const pg_wchar *a, int alen, const pg_wchar *b, int blen, int most)
 {
 	int rows[3][SEARCH_WORD_MAX + 1];
 	int *older = rows[0], *old = rows[1], *row = rows[2];
@@ -96,19 +112,30 @@ distance_of(const char *a, int alen, const char *b, int blen, int most)
 static int
 distance_to(const struct look *look, const char *word, int len)
 {
+	pg_wchar a[SEARCH_WORD_MAX + 1], b[SEARCH_WORD_MAX + 1];
 	uint64 other;
+	int distance;
 
 	if (look->most < 0)
 		return len >= look->len && memcmp(word, look->word, look->len) == 0 ? 0 : -1;
-	if (abs(len - look->len) > look->most)
+	if (look->ascii)
+	{
+		if (abs(len - look->len) > look->most)
+			return -1;
+		other = letters_of(word, len);
+		/* Each change touches one letter on either side. */
+		if (pg_popcount64(other & ~look->letters) > look->most ||
+			pg_popcount64(look->letters & ~other) > look->most)
+			return -1;
+	}
+	else if (abs(len - look->len) > look->most * MAX_MULTIBYTE_CHAR_LEN)
 		return -1;
-	other = letters_of(word, len);
-	/* Each change touches one letter on either side. */
-	if (pg_popcount64(other & ~look->letters) > look->most ||
-		pg_popcount64(look->letters & ~other) > look->most)
-		return -1;
-	other = distance_of(look->word, look->len, word, len, look->most);
-	return (int) other <= look->most ? (int) other : -1;
+	distance = distance_of(a,
+						   pg_mb2wchar_with_len(look->word, a, look->len),
+						   b,
+						   pg_mb2wchar_with_len(word, b, len),
+						   look->most);
+	return distance <= look->most ? distance : -1;
 }
 
 static void
@@ -119,13 +146,8 @@ consider(struct look *look, const char *word, int len, int distance, uint64 term
 
 	candidate = hash_search(look->found, &term, HASH_ENTER, &found);
 	if (!found)
-	{
 		candidate->docs = 0;
-		candidate->distance = distance;
-		memcpy(candidate->word, word, len);
-		candidate->word[len] = '\0';
-	}
-	else if (distance < candidate->distance)
+	if (!found || distance < candidate->distance)
 	{
 		candidate->distance = distance;
 		memcpy(candidate->word, word, len);
@@ -166,7 +188,8 @@ look_at_all(struct eval *eval, const struct sh_search_segment *segment, struct l
 
 /* Rows are found by their first word: those from the last not behind the prefix on. */
 static void
-look_at_prefix(struct eval *eval, const struct sh_search_segment *segment, struct look *look)
+look_at_prefix(struct eval *eval, const struct sh_search_segment *segment, struct look *look,
+			   int prefix)
 {
 	static const Oid types[] = { UUIDOID, INT8OID, TEXTOID };
 	struct sh_identity identity;
@@ -183,7 +206,7 @@ look_at_prefix(struct eval *eval, const struct sh_search_segment *segment, struc
 					types),
 			(Datum[]){ UUIDPGetDatum(&eval->org),
 					   Int64GetDatum(segment->id),
-					   PointerGetDatum(cstring_to_text_with_len(look->word, look->len)) },
+					   PointerGetDatum(cstring_to_text_with_len(look->word, prefix)) },
 			NULL,
 			true,
 			0) != SPI_OK_SELECT)
@@ -233,11 +256,12 @@ compare_candidates(const void *a, const void *b)
 	return strcmp(x->word, y->word);
 }
 
-/* All words that fit, the likeliest first. */
+/* All words that fit, of those that begin with so many bytes as it does; the likeliest first. */
 static int
-look_for(struct eval *eval, const char *word, int most, struct candidate ***out)
+look_for(struct eval *eval, const char *word, int most, int prefix, struct candidate ***out)
 {
-	struct look look = { word, strlen(word), letters_of(word, strlen(word)), most, NULL };
+	int len = strlen(word);
+	struct look look = { word, len, is_ascii(word, len), letters_of(word, len), most, NULL };
 	HASH_SEQ_STATUS scan;
 	struct candidate *candidate;
 	struct candidate **all;
@@ -249,8 +273,8 @@ look_for(struct eval *eval, const char *word, int most, struct candidate ***out)
 	{
 		if (eval->parts[i].waiting)
 			look_at_waiting(&eval->parts[i], &look);
-		else if (most < 0)
-			look_at_prefix(eval, eval->parts[i].segment, &look);
+		else if (prefix > 0)
+			look_at_prefix(eval, eval->parts[i].segment, &look, prefix);
 		else
 			look_at_all(eval, eval->parts[i].segment, &look);
 	}
@@ -284,7 +308,8 @@ sh_expand_prefixes(struct eval *eval, struct query_node *node)
 		sh_expand_prefixes(eval, node->parts[i]);
 	if (node->kind != QUERY_PREFIX)
 		return;
-	count = look_for(eval, node->value, -1, &found);
+	count = look_for(eval, node->value, -1, strlen(node->value), &found);
+	count = Min(count, PREFIX_WORDS);
 	node->kind = QUERY_ANY;
 	for (int i = 0; i < Min(count, PREFIX_TERMS); i++)
 		sh_query_add(node, word_node(eval, found[i], node->fields, 1));
@@ -317,45 +342,169 @@ docs_of(struct eval *eval, int term)
 	return docs;
 }
 
-bool
-sh_expand_typos(struct eval *eval, struct query_node *node, bool all)
+/*
+ * Similar words, the likeliest first. Where a word is known, others that begin with the same letter
+ * will do: few misspell that.
+ */
+static int
+look_for_spellings(struct eval *eval, const char *word, int which, struct candidate ***out)
 {
-	struct query_term *term;
-	struct candidate **found;
-	struct query_node *typed;
-	bool changed = false;
-	int count;
-	int taken = 0;
+	return look_for(
+		eval, word, tolerance(pg_mbstrlen(word)), which == SPELLING_RARE ? pg_mblen(word) : 0, out);
+}
 
-	for (int i = 0; i < node->count; i++)
-		changed |= sh_expand_typos(eval, node->parts[i], all);
-	if (node->kind != QUERY_WORD || !node->plain || node->stop)
-		return changed;
-	term = &eval->query->terms[node->term];
-	if (is_number(term->word) || tolerance(strlen(term->word)) == 0 ||
-		(!all && docs_of(eval, node->term) > 0))
-		return changed;
-	count = look_for(eval, term->word, tolerance(strlen(term->word)), &found);
-	typed = sh_query_node(QUERY_WORD, node->fields);
-	typed->term = node->term;
-	for (int i = 0; i < count && taken < SPELLINGS; i++)
+struct one_word
+{
+	int count;
+	struct sh_search_word word;
+};
+
+static void
+take_one(void *arg, const struct sh_search_word *word)
+{
+	struct one_word *one = arg;
+
+	one->count++;
+	one->word = *word;
+}
+
+/* A part of a word as a word that documents have; NULL when none has. */
+static struct query_node *
+known_part(struct eval *eval, const char *text, int len, uint8 fields)
+{
+	struct one_word one = { 0 };
+	struct query_node *node;
+	int terms = eval->query->term_count;
+
+	if (len < 2 || pg_mbstrlen_with_len(text, len) < 2 || terms >= QUERY_TERMS_MAX - 1)
+		return NULL;
+	sh_search_words(text, len, eval->query->dictionary, 1, take_one, &one);
+	if (one.count != 1)
+		return NULL;
+	node = sh_query_node(QUERY_WORD, fields);
+	node->term = sh_query_term(eval->query, one.word.term, one.word.text, fields, OFF_BOOST);
+	if (docs_of(eval, node->term) > 0)
+		return node;
+	/* A term that was new leaves no trace: its bits in the parts would be taken for another's. */
+	if (node->term >= terms)
+		sh_part_forget_term(eval, node->term);
+	return NULL;
+}
+
+/* Two words that were typed as one, whether the blank was left out or is another letter. */
+static struct query_node *
+halves(struct eval *eval, const char *word, uint8 fields)
+{
+	int len = strlen(word);
+	int terms = eval->query->term_count;
+	int best_at = 0;
+	int best_from = 0;
+	int64 best_docs = 0;
+	struct query_node *two;
+
+	for (int at = pg_mblen(word); at < len - 1; at += pg_mblen(word + at))
+		for (int skip = 0; skip <= 1; skip++)
+		{
+			int from = at + (skip ? pg_mblen(word + at) : 0);
+			struct query_node *left = known_part(eval, word, at, fields);
+			struct query_node *right =
+				left ? known_part(eval, word + from, len - from, fields) : NULL;
+			int64 docs = right ? Min(docs_of(eval, left->term), docs_of(eval, right->term)) : 0;
+
+			if (docs > best_docs)
+			{
+				best_docs = docs;
+				best_at = at;
+				best_from = from;
+			}
+			while (eval->query->term_count > terms)
+				sh_part_forget_term(eval, eval->query->term_count - 1);
+		}
+	if (best_docs == 0)
+		return NULL;
+	two = sh_query_node(QUERY_ALL, fields);
+	two->value = psprintf("%.*s %s", best_at, word, word + best_from);
+	sh_query_add(two, known_part(eval, word, best_at, fields));
+	sh_query_add(two, known_part(eval, word + best_from, len - best_from, fields));
+	return two;
+}
+
+/* Whether a similar word may be meant, that is in so many documents. */
+static bool
+may_be_meant(const struct candidate *candidate, const struct candidate *first, int64 docs,
+			 int64 typed_docs, int which)
+{
+	/* Spellings that only hidden documents have are none. */
+	if (docs == 0)
+		return false;
+	if (which == SPELLING_RARE)
+		return docs >= RARE_TIMES * Max(typed_docs, 1);
+	return which == SPELLING_ALL || candidate->distance == first->distance;
+}
+
+/* Put one beside what was typed. */
+static void
+add_spelling(struct query_node *node, struct query_node *other, const char *text)
+{
+	if (!node->corrected)
 	{
+		struct query_node *typed = sh_query_node(QUERY_WORD, node->fields);
+
+		typed->term = node->term;
+		node->corrected = text;
+		node->kind = QUERY_ANY;
+		sh_query_add(node, typed);
+	}
+	sh_query_add(node, other);
+}
+
+static bool
+spell(struct eval *eval, struct query_node *node, int which)
+{
+	struct candidate **found;
+	const struct candidate *first = NULL;
+	struct query_node *two;
+	int64 typed_docs = docs_of(eval, node->term);
+	char word[SEARCH_WORD_MAX + 1];
+	int count;
+
+	strlcpy(word, eval->query->terms[node->term].word, sizeof word);
+	if (is_number(word) || tolerance(pg_mbstrlen(word)) == 0 ||
+		(which == SPELLING_UNKNOWN && typed_docs > 0) || ++eval->spelled > SPELLED_WORDS)
+		return false;
+	count = look_for_spellings(eval, word, which, &found);
+	for (int i = 0; i < count && node->count <= SPELLINGS; i++)
+	{
+		int terms = eval->query->term_count;
 		struct query_node *other;
 
-		if (found[i]->distance == 0 ||
-			(taken > 0 && found[i]->distance > found[0]->distance && !all))
+		if (found[i]->distance == 0 || terms == QUERY_TERMS_MAX)
 			continue;
 		other = word_node(eval, found[i], node->fields, pow(OFF_BOOST, found[i]->distance));
-		/* Spellings that only hidden documents have are none. */
-		if (docs_of(eval, other->term) == 0)
-			continue;
-		if (taken++ == 0)
+		if (!may_be_meant(
+				found[i], first ? first : found[i], docs_of(eval, other->term), typed_docs, which))
 		{
-			node->corrected = pstrdup(found[i]->word);
-			node->kind = QUERY_ANY;
-			sh_query_add(node, typed);
+			if (other->term >= terms)
+				sh_part_forget_term(eval, other->term);
+			continue;
 		}
-		sh_query_add(node, other);
+		first = first ? first : found[i];
+		add_spelling(node, other, pstrdup(found[i]->word));
 	}
-	return changed || taken > 0;
+	two = typed_docs == 0 ? halves(eval, word, node->fields) : NULL;
+	if (two)
+		add_spelling(node, two, two->value);
+	return node->corrected != NULL;
+}
+
+bool
+sh_expand_typos(struct eval *eval, struct query_node *node, int which)
+{
+	bool changed = false;
+
+	for (int i = 0; i < node->count; i++)
+		changed |= sh_expand_typos(eval, node->parts[i], which);
+	if (node->kind == QUERY_WORD && node->plain && !node->stop)
+		changed |= spell(eval, node, which);
+	return changed;
 }

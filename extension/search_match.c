@@ -50,72 +50,9 @@ sh_match_facet(struct eval *eval, struct eval_part *part, enum sh_search_facet f
 
 /* --- phrases --- */
 
-struct phrase_place
-{
-	uint32 field;
-	uint32 position;
-};
-
-/* The places of a posting in the fields that count. */
-static int
-read_places(const uint8 *post, const uint8 *places, uint8 fields, struct phrase_place **out)
-{
-	struct sh_search_hit hits[SEARCH_FIELDS];
-	int count;
-	int n = 0;
-	int total = 0;
-	struct phrase_place *all;
-
-	sh_search_post_read(post, hits, &count);
-	for (int i = 0; i < count; i++)
-		total += hits[i].count;
-	all = palloc(Max(total, 1) * sizeof(*all));
-	for (int i = 0; i < count; i++)
-	{
-		uint32 position = 0;
-
-		for (uint32 k = 0; k < hits[i].count; k++)
-		{
-			position += sh_search_number(&places);
-			if (fields & (1 << hits[i].field))
-				all[n++] = (struct phrase_place){ hits[i].field, position };
-		}
-	}
-	*out = all;
-	return n;
-}
-
-/* Posting and places of a term in a document of the part; false when it has not the term. */
-static bool
-find_post(struct eval *eval, struct eval_part *part, int term, uint32 doc, const uint8 **post,
-		  const uint8 **places)
-{
-	if (part->waiting)
-	{
-		const struct sh_search_packed *packed = &part->waiting[doc].packed;
-		int n = sh_search_packed_find(packed, eval->query->terms[term].term);
-
-		if (n < 0)
-			return false;
-		*post = sh_search_packed_post(packed, n);
-		*places = sh_search_post_skip(*post);
-		return true;
-	}
-	else
-	{
-		struct sh_search_list *list = sh_part_list(eval, part, term);
-
-		if (!list || sh_search_list_seek(list, doc) != doc)
-			return false;
-		*post = sh_search_list_post(list);
-		*places = sh_search_list_places(list);
-		return true;
-	}
-}
-
 /* Keep the beginnings that the next word of the phrase follows. */
 static int
-narrow(struct phrase_place *starts, int count, const struct phrase_place *next, int next_count,
+narrow(struct eval_place *starts, int count, const struct eval_place *next, int next_count,
 	   int distance)
 {
 	int kept = 0;
@@ -138,18 +75,14 @@ static bool
 has_phrase(struct eval *eval, struct eval_part *part, const struct query_node *phrase, uint32 doc)
 {
 	uint8 fields = phrase->fields & (part->fields ? part->fields[doc] : QUERY_ANYWHERE);
-	struct phrase_place *starts = NULL;
+	struct eval_place *starts = NULL;
 	int count = 0;
 
 	for (int i = 0; i < phrase->count; i++)
 	{
-		const uint8 *post, *places;
-		struct phrase_place *here;
-		int here_count;
+		struct eval_place *here;
+		int here_count = sh_places(eval, part, phrase->parts[i]->term, doc, fields, &here);
 
-		if (!find_post(eval, part, phrase->parts[i]->term, doc, &post, &places))
-			return false;
-		here_count = read_places(post, places, fields, &here);
 		if (i == 0)
 		{
 			starts = here;

@@ -203,6 +203,28 @@ sh_part_term_count(struct eval *eval, struct eval_part *part, int term)
 	return count;
 }
 
+void
+sh_part_forget_term(struct eval *eval, int term)
+{
+	Assert(term == eval->query->term_count - 1);
+	for (int i = 0; i < eval->part_count; i++)
+	{
+		struct eval_part *part = &eval->parts[i];
+
+		if (part->bits[term])
+			pfree(part->bits[term]);
+		if (part->lists[term])
+		{
+			sh_search_list_close(part->lists[term]);
+			pfree(part->lists[term]);
+		}
+		part->bits[term] = NULL;
+		part->lists[term] = NULL;
+		part->opened[term] = false;
+	}
+	eval->query->term_count--;
+}
+
 /* --- what is known beside --- */
 
 const uint16 *

@@ -1,5 +1,5 @@
 /*
- * The query language: words (all of a few must be there, of many the better ranked have more),
+ * The query language: words (all of a few must be there, of many any will do),
  * "phrases", -not, OR between neighbours, prefix*, field:value, parentheses. What is not well
  * formed is read as the words that it holds: people type anything.
  */
@@ -10,8 +10,6 @@
 #include "saleshub.h"
 #include "search_eval.h"
 
-/* Of so many bare words all must be there; of more, any. */
-#define ALL_WORDS_MAX 4
 #define PHONE_DIGITS_MIN 6
 #define PHONE_DIGITS_MAX 15
 
@@ -92,9 +90,8 @@ sh_query_add(struct query_node *to, struct query_node *part)
 	to->parts[to->count++] = part;
 }
 
-/* One part stands for itself. */
-static struct query_node *
-simplest(struct query_node *node)
+struct query_node *
+sh_query_simplest(struct query_node *node)
 {
 	if (node->count == 0)
 		return NULL;
@@ -108,6 +105,7 @@ struct taker
 	struct query *query;
 	struct query_node *phrase;
 	uint32 first;
+	int start; /* of the text in the query */
 };
 
 static void
@@ -120,7 +118,10 @@ take_word(void *arg, const struct sh_search_word *word)
 		taker->first = word->position;
 	node->term = sh_query_term(taker->query, word->term, word->text, node->fields, 1);
 	node->distance = (int) (word->position - taker->first);
+	node->place = ++taker->query->words;
 	node->stop = word->stop;
+	node->start = taker->start + word->start;
+	node->end = taker->start + word->end;
 	sh_query_add(taker->phrase, node);
 }
 
@@ -129,12 +130,12 @@ static struct query_node *
 words_of(struct parser *p, const char *text, int len, uint8 fields, bool plain)
 {
 	struct query_node *phrase = sh_query_node(QUERY_PHRASE, fields);
-	struct taker taker = { p->query, phrase, 0 };
+	struct taker taker = { p->query, phrase, 0, (int) (text - p->query->text) };
 	struct query_node *node;
 
 	sh_search_words(text, len, p->query->dictionary, 1, take_word, &taker);
-	node = simplest(phrase);
-	if (node && node->kind == QUERY_WORD)
+	node = sh_query_simplest(phrase);
+	if (node)
 		node->plain = plain;
 	return node;
 }
@@ -190,7 +191,14 @@ phone_of(struct parser *p, const char *text, int len, uint8 fields)
 		node->distance = from - skip;
 		sh_query_add(phrase, node);
 	}
-	return simplest(phrase);
+	return sh_query_simplest(phrase);
+}
+
+static void
+count_wide(struct query *query)
+{
+	if (++query->wide > QUERY_WIDE_MAX)
+		refuse("has too many beginnings and values of fields", "Ask for fewer of them.");
 }
 
 static struct query_node *
@@ -199,6 +207,7 @@ prefix_of(struct parser *p, const char *text, int len, uint8 fields)
 	struct query_node *phrase = words_of(p, text, len, fields, false);
 	struct query_node *last;
 
+	count_wide(p->query);
 	if (!phrase)
 		return NULL;
 	last = phrase->kind == QUERY_PHRASE ? phrase->parts[phrase->count - 1] : phrase;
@@ -254,6 +263,12 @@ either(struct query_node *a, struct query_node *b)
 
 	if (!a || !b)
 		return a ? a : b;
+	/* One alternative more is no alternative within another. */
+	if (a->kind == QUERY_ANY && !a->plain)
+	{
+		sh_query_add(a, b);
+		return a;
+	}
 	node = sh_query_node(QUERY_ANY, a->fields);
 	sh_query_add(node, a);
 	sh_query_add(node, b);
@@ -329,6 +344,7 @@ parse_value(struct parser *p, enum sh_search_facet facet)
 		len = bare_length(p);
 		p->at += len;
 	}
+	count_wide(p->query);
 	node->facet = facet;
 	node->value = pnstrdup(text, len);
 	return len > 0 ? node : NULL;
@@ -444,6 +460,8 @@ parse_part(struct parser *p, uint8 fields)
 			skip_blanks(p);
 		}
 		part = p->at < p->end ? parse_one(p, fields) : NULL;
+		if (negative || node)
+			part = sh_query_finish(p->query, part);
 		if (part && negative)
 		{
 			struct query_node *without = sh_query_node(QUERY_NOT, fields);
@@ -457,6 +475,7 @@ parse_part(struct parser *p, uint8 fields)
 		more = is_keyword(p, "OR");
 		if (more)
 		{
+			node = sh_query_finish(p->query, node);
 			p->at += 2;
 			skip_blanks(p);
 			more = p->at < p->end && *p->at != ')';
@@ -465,46 +484,20 @@ parse_part(struct parser *p, uint8 fields)
 	return node;
 }
 
-/* Common words are left out where others say what is looked for. */
+/* A group within others changes nothing: all of them are needed. */
 static void
-leave_out(struct query *query, struct query_node *all)
+add_flat(struct query_node *all, struct query_node *part)
 {
-	int kept = 0;
-	int telling = 0;
-
-	for (int i = 0; i < all->count; i++)
-		if (!(all->parts[i]->plain && all->parts[i]->stop))
-			telling++;
-	if (telling == 0)
-		return;
-	for (int i = 0; i < all->count; i++)
+	if (part->kind != QUERY_ALL || part->done)
 	{
-		if (all->parts[i]->plain && all->parts[i]->stop)
-			query->terms[all->parts[i]->term].boost = 0;
-		else
-			all->parts[kept++] = all->parts[i];
+		sh_query_add(all, part);
+		return;
 	}
-	all->count = kept;
+	for (int i = 0; i < part->count; i++)
+		sh_query_add(all, part->parts[i]);
 }
 
-/* Many bare words become one alternative beside what else must hold. */
-static struct query_node *
-loosen(struct query *query, struct query_node *all)
-{
-	struct query_node *any = sh_query_node(QUERY_ANY, all->fields);
-	struct query_node *rest = sh_query_node(QUERY_ALL, all->fields);
-	int plain = 0;
-
-	for (int i = 0; i < all->count; i++)
-		plain += all->parts[i]->plain;
-	if (plain <= ALL_WORDS_MAX)
-		return all;
-	for (int i = 0; i < all->count; i++)
-		sh_query_add(all->parts[i]->plain ? any : rest, all->parts[i]);
-	sh_query_add(rest, any);
-	return rest;
-}
-
+/* Neighbours up to the end or a closing parenthesis; NULL when there are none. */
 static struct query_node *
 parse_any(struct parser *p, uint8 fields)
 {
@@ -519,10 +512,9 @@ parse_any(struct parser *p, uint8 fields)
 			break;
 		part = parse_part(p, fields);
 		if (part)
-			sh_query_add(all, part);
+			add_flat(all, part);
 	}
-	leave_out(p->query, all);
-	return simplest(loosen(p->query, all));
+	return all->count > 0 ? all : NULL;
 }
 
 void
@@ -535,16 +527,18 @@ sh_query_parse(struct query *query, const char *text, int len, Oid dictionary)
 		refuse("is longer than 4096 bytes", "Ask for fewer words.");
 	memset(query, 0, offsetof(struct query, terms));
 	query->dictionary = dictionary;
+	query->text = text;
+	query->len = len;
 	query->root = sh_query_node(QUERY_ALL, QUERY_ANYWHERE);
 	/* A closing parenthesis too many ends nothing. */
 	while (p.at < p.end)
 	{
 		root = parse_any(&p, QUERY_ANYWHERE);
 		if (root)
-			sh_query_add(query->root, root);
+			add_flat(query->root, root);
 		if (p.at < p.end)
 			p.at++;
 	}
-	query->root = query->root->count > 0 ? simplest(query->root) :
-										   sh_query_node(QUERY_NOTHING, QUERY_ANYWHERE);
+	root = sh_query_finish(query, query->root);
+	query->root = root ? root : sh_query_node(QUERY_NOTHING, QUERY_ANYWHERE);
 }

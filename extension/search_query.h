@@ -7,6 +7,8 @@
 #define QUERY_BYTES_MAX 4096
 #define QUERY_TERMS_MAX 128
 #define QUERY_DEPTH_MAX 16
+/* Prefixes, and values of facets: each is a look at many words or documents. */
+#define QUERY_WIDE_MAX 16
 
 /* All fields. */
 #define QUERY_ANYWHERE ((1 << SEARCH_FIELDS) - 1)
@@ -19,6 +21,9 @@ struct query_term
 	double boost;					/* 0: does not count for the rank */
 	int64 docs;						/* documents that have it, set before scoring */
 	double idf;
+	double near;  /* half of what it may get for standing near others */
+	bool related; /* not asked for: in the best of what was found */
+	double share; /* of their text */
 };
 
 enum query_kind
@@ -37,10 +42,13 @@ struct query_node
 {
 	enum query_kind kind;
 	uint8 fields;
-	int term;	  /* number of a term */
-	int distance; /* in a phrase: places behind the first */
-	bool plain;	  /* a word that was typed bare, which may be corrected or left out */
+	int term;		/* number of a term */
+	int distance;	/* in a phrase: places behind the first */
+	int place;		/* of a word among those of the query */
+	int start, end; /* bytes of the query that it was made of */
+	bool plain;		/* a word that was typed bare, which may be corrected or left out */
 	bool stop;
+	bool done; /* its words were looked at together */
 	enum sh_search_facet facet;
 	const char *value;
 	const char *corrected; /* of a bare word: what was probably meant */
@@ -53,6 +61,11 @@ struct query_node
 struct query
 {
 	Oid dictionary;
+	const char *text;
+	int len;
+	int words;	   /* that were typed */
+	int wide;	   /* parts that look at much */
+	bool question; /* so many that any of them do */
 	int term_count;
 	struct query_term terms[QUERY_TERMS_MAX];
 	struct query_node *root;
@@ -65,3 +78,12 @@ extern int sh_query_term(struct query *query, uint64 term, const char *word, uin
 						 double boost);
 extern struct query_node *sh_query_node(enum query_kind kind, uint8 fields);
 extern void sh_query_add(struct query_node *to, struct query_node *part);
+/* One part stands for itself; NULL when there is none. */
+extern struct query_node *sh_query_simplest(struct query_node *node);
+
+/* --- search_bare.c --- */
+
+/* What was read of neighbours becomes one node; NULL stays so. */
+extern struct query_node *sh_query_finish(struct query *query, struct query_node *node);
+/* The same with any of the bare words that were all needed; NULL when there are not two of them. */
+extern struct query_node *sh_query_relaxed(struct query *query, struct query_node *node);

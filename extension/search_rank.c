@@ -97,7 +97,9 @@ threshold(const struct eval *eval)
 {
 	if (eval->hit_count < eval->limit)
 		return -1;
-	return (eval->limit > 0 ? eval->hits[0].score : INFINITY) - sh_search_score_beside_most(eval);
+	/* Boosted documents come out of order: then equals are to be looked at, too. */
+	return (eval->limit > 0 ? eval->hits[0].score : INFINITY) - sh_search_score_fresh_most(eval) -
+		   (eval->boosted ? 1e-9 : 0);
 }
 
 /* --- one document --- */
@@ -146,19 +148,79 @@ sh_rank_document(struct eval *eval, struct eval_part *part, uint32 doc, double *
 	return score;
 }
 
+double
+sh_rank_score(struct eval *eval, struct eval_part *part, uint32 doc, double words,
+			  const double *terms)
+{
+	if (eval->pair_count > 0)
+		words += sh_near_score(eval, part, doc, terms, NULL);
+	return words + sh_search_score_fresh(eval, part, doc) + sh_boost_of(part, doc);
+}
+
 static void
-rank_few(struct eval *eval, struct eval_part *part, const uint64 *found)
+rewind_lists(struct eval *eval, struct eval_part *part)
 {
 	for (int i = 0; i < eval->query->term_count; i++)
 		if (part->lists[i])
 			sh_search_list_rewind(part->lists[i]);
+}
+
+/* Whether a query that is simple finds a document with these scores by term. */
+static bool
+finds(const struct eval *eval, const double *terms)
+{
+	int with = 0;
+
+	for (int i = 0; i < eval->query->term_count; i++)
+		with += terms[i] > 0;
+	return eval->query->root->kind == QUERY_ALL ? with == eval->query->term_count : with > 0;
+}
+
+/* Documents that get something because of who asks come first and are left out afterwards. */
+static void
+rank_boosted(struct eval *eval, struct eval_part *part, const uint64 *found)
+{
+	double terms[QUERY_TERMS_MAX];
+
+	rewind_lists(eval, part);
+	for (int i = 0; i < part->boost_count; i++)
+	{
+		uint32 doc = part->boosts[i].doc;
+		const uint64 *filter = found ? found : part->allowed;
+		double words;
+
+		if (filter && !bits_has(filter, doc))
+			continue;
+		words = sh_rank_document(eval, part, doc, terms);
+		if (found || finds(eval, terms))
+			sh_rank_push(eval, part, doc, sh_rank_score(eval, part, doc, words, terms));
+	}
+}
+
+/* A document that was come by, with what its words have. */
+static void
+consider(struct eval *eval, struct eval_part *part, uint32 doc, double words, const double *terms)
+{
+	if (part->boosted && bits_has(part->boosted, doc))
+		return;
+	if (eval->pair_count > 0 && words + sh_near_most(eval, terms) * ROUNDING < threshold(eval))
+		return;
+	sh_rank_push(eval, part, doc, sh_rank_score(eval, part, doc, words, terms));
+}
+
+static void
+rank_few(struct eval *eval, struct eval_part *part, const uint64 *found)
+{
+	double terms[QUERY_TERMS_MAX];
+
+	rewind_lists(eval, part);
 	for (uint32 doc = sh_bits_next(found, part->docs, 0); doc != SEARCH_END;
 		 doc = sh_bits_next(found, part->docs, doc + 1))
-		sh_rank_push(eval,
-					 part,
-					 doc,
-					 sh_rank_document(eval, part, doc, NULL) +
-						 sh_search_score_beside(eval, part, doc));
+	{
+		double words = sh_rank_document(eval, part, doc, terms);
+
+		sh_rank_push(eval, part, doc, sh_rank_score(eval, part, doc, words, terms));
+	}
 }
 
 /* --- cursors --- */
@@ -190,8 +252,10 @@ open_cursors(struct eval *eval, struct eval_part *part, struct cursor *cursors)
 			struct sh_search_bound bound;
 
 			sh_search_list_bound(list, block, &bound);
-			c->bounds[block] =
-				sh_search_score_bound(eval, &eval->query->terms[i], &bound) * ROUNDING;
+			/* A pair needs both its words: each bears half of what it may add. */
+			c->bounds[block] = (sh_search_score_bound(eval, &eval->query->terms[i], &bound) +
+								eval->query->terms[i].near) *
+							   ROUNDING;
 			c->most = Max(c->most, c->bounds[block]);
 		}
 		count++;
@@ -234,28 +298,22 @@ score_here(struct eval *eval, struct eval_part *part, struct cursor *c)
  * Terms are added up in the order of the query, whatever the order of cursors, so that a document
  * has one score.
  */
-static double
-score_all(struct eval *eval, struct eval_part *part, struct cursor **cursors, int count, uint32 doc)
+static void
+consider_all(struct eval *eval, struct eval_part *part, struct cursor **cursors, int count,
+			 uint32 doc)
 {
 	double terms[QUERY_TERMS_MAX];
-	double score = 0;
-	int low = QUERY_TERMS_MAX;
-	int high = -1;
+	double words = 0;
+	int term_count = eval->query->term_count;
 
-	for (int i = 0; i < count; i++)
-		if (cursors[i]->doc == doc)
-		{
-			low = Min(low, cursors[i]->term);
-			high = Max(high, cursors[i]->term);
-		}
-	for (int i = low; i <= high; i++)
+	for (int i = 0; i < term_count; i++)
 		terms[i] = 0;
 	for (int i = 0; i < count; i++)
 		if (cursors[i]->doc == doc)
 			terms[cursors[i]->term] = score_here(eval, part, cursors[i]);
-	for (int i = low; i <= high; i++)
-		score += terms[i];
-	return score;
+	for (int i = 0; i < term_count; i++)
+		words += terms[i];
+	consider(eval, part, doc, words, terms);
 }
 
 /* --- one word --- */
@@ -274,6 +332,7 @@ static void
 rank_one(struct eval *eval, struct eval_part *part, struct cursor *c, const uint64 *found)
 {
 	struct block_order *order = palloc_extended(c->list->blocks * sizeof(*order), MCXT_ALLOC_HUGE);
+	double terms[QUERY_TERMS_MAX] = { 0 }; /* one word has no neighbours */
 
 	for (uint32 i = 0; i < c->list->blocks; i++)
 		order[i] = (struct block_order){ i, c->bounds[i] };
@@ -291,11 +350,7 @@ rank_one(struct eval *eval, struct eval_part *part, struct cursor *c, const uint
 		{
 			c->doc = list->doc[list->at];
 			if (!found || bits_has(found, c->doc))
-				sh_rank_push(eval,
-							 part,
-							 c->doc,
-							 score_here(eval, part, c) +
-								 sh_search_score_beside(eval, part, c->doc));
+				consider(eval, part, c->doc, score_here(eval, part, c), terms);
 		}
 	}
 	pfree(order);
@@ -364,11 +419,7 @@ rank_any(struct eval *eval, struct eval_part *part, struct cursor **c, int count
 			bool met = c[0]->doc == doc;
 
 			if (met && (!found || bits_has(found, doc)))
-				sh_rank_push(eval,
-							 part,
-							 doc,
-							 score_all(eval, part, c, pivot + 1, doc) +
-								 sh_search_score_beside(eval, part, doc));
+				consider_all(eval, part, c, pivot + 1, doc);
 			for (int i = 0; i <= pivot; i++)
 				seek(c[i], met ? doc + 1 : doc);
 			continue;
@@ -436,11 +487,7 @@ rank_all(struct eval *eval, struct eval_part *part, struct cursor **c, int count
 			continue;
 		}
 		if (!found || bits_has(found, doc))
-			sh_rank_push(eval,
-						 part,
-						 doc,
-						 score_all(eval, part, c, count, doc) +
-							 sh_search_score_beside(eval, part, doc));
+			consider_all(eval, part, c, count, doc);
 		doc++;
 	}
 }
@@ -453,6 +500,7 @@ rank_found(struct eval *eval, struct eval_part *part, struct cursor **c, int cou
 		   const uint64 *found)
 {
 	uint64 *rest = sh_bits_new(part->docs, false);
+	double nothing[QUERY_TERMS_MAX] = { 0 };
 
 	if (count == 1)
 		rank_one(eval, part, c[0], found);
@@ -471,7 +519,7 @@ rank_found(struct eval *eval, struct eval_part *part, struct cursor **c, int cou
 		for (uint32 doc = sh_bits_next(rest, part->docs, 0);
 			 doc != SEARCH_END && threshold(eval) < 0;
 			 doc = sh_bits_next(rest, part->docs, doc + 1))
-			sh_rank_push(eval, part, doc, sh_search_score_beside(eval, part, doc));
+			consider(eval, part, doc, 0, nothing);
 	}
 	pfree(rest);
 }
@@ -513,6 +561,8 @@ sh_rank_part(struct eval *eval, struct eval_part *part, const uint64 *found)
 		rank_few(eval, part, found);
 		return;
 	}
+	if (part->boosted)
+		rank_boosted(eval, part, found);
 	count = open_cursors(eval, part, cursors);
 	for (int i = 0; i < count; i++)
 		c[i] = &cursors[i];

@@ -81,13 +81,13 @@ sh_search_score_bound(const struct eval *eval, const struct query_term *term,
 }
 
 double
-sh_search_score_beside_most(const struct eval *eval)
+sh_search_score_fresh_most(const struct eval *eval)
 {
 	return eval->scoring.freshness;
 }
 
 double
-sh_search_score_beside(struct eval *eval, struct eval_part *part, uint32 doc)
+sh_search_score_fresh(struct eval *eval, struct eval_part *part, uint32 doc)
 {
 	const struct eval_scoring *s = &eval->scoring;
 

@@ -37,7 +37,7 @@ COMMENT ON FUNCTION saleshub.search_merge(uuid, boolean) IS
 CREATE FUNCTION saleshub.search_run(q text, options jsonb) RETURNS jsonb
 LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sh_search_run';
 COMMENT ON FUNCTION saleshub.search_run(text, jsonb) IS
-    'What a query finds in the index of the organisation: {hits, total, facets, statistics, words, corrections}; options: {limit, types, filters, facets, total, after, statistics, settings, scope}';
+    'What a query finds in the index of the organisation: {hits, total, facets, statistics, words, corrected}; options: {limit, types, filters, facets, total, after, statistics, settings, scope, boosts}';
 
 CREATE FUNCTION saleshub.search_snippet(value text, words text[]) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sh_search_snippet';
@@ -234,54 +234,92 @@ COMMENT ON FUNCTION saleshub.search_scope() IS
 
 -- What is shown
 
+CREATE FUNCTION saleshub.unless_hidden(hidden text[], field text, value text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN field <> ALL (hidden) THEN value END;
+COMMENT ON FUNCTION saleshub.unless_hidden(text[], text, text) IS
+    'The value of a field, NULL when it is one of those hidden';
+
 CREATE FUNCTION saleshub.search_show(noun text, ids uuid[]) RETURNS TABLE (
     id uuid, title text, subtitle text, content text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
     org uuid := saleshub.org_id();
+    h text[] := saleshub.hidden_fields(noun);
+    -- A company that a record refers to is shown as its own fields and the reference allow.
+    hc text[] := CASE WHEN 'company_id' = ANY (h) THEN '{name}' ELSE saleshub.hidden_fields('company') END;
 BEGIN
     CASE noun
     WHEN 'lead' THEN
         RETURN QUERY
         SELECT r.lead_id,
-               coalesce(nullif(concat_ws(' ', r.first_name, r.last_name), ''), r.company_name, r.email),
-               concat_ws(' · ', r.title, r.company_name),
-               concat_ws(' · ', r.email, r.phone, r.website, r.city, r.country, r.industry, r.source)
+               coalesce(nullif(concat_ws(' ', saleshub.unless_hidden(h, 'first_name', r.first_name),
+                                         saleshub.unless_hidden(h, 'last_name', r.last_name)), ''),
+                        saleshub.unless_hidden(h, 'company_name', r.company_name),
+                        saleshub.unless_hidden(h, 'email', r.email), ''),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'title', r.title),
+                         saleshub.unless_hidden(h, 'company_name', r.company_name)),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'email', r.email),
+                         saleshub.unless_hidden(h, 'phone', r.phone),
+                         saleshub.unless_hidden(h, 'website', r.website),
+                         saleshub.unless_hidden(h, 'city', r.city),
+                         saleshub.unless_hidden(h, 'country', r.country),
+                         saleshub.unless_hidden(h, 'industry', r.industry),
+                         saleshub.unless_hidden(h, 'source', r.source))
           FROM crm.lead AS r
          WHERE r.org_id = org AND r.lead_id = ANY (ids) AND r.deleted_at IS NULL;
     WHEN 'contact' THEN
         RETURN QUERY
-        SELECT r.contact_id, coalesce(nullif(concat_ws(' ', r.first_name, r.last_name), ''), r.email),
-               concat_ws(' · ', r.title, c.name), concat_ws(' · ', r.email, r.phone)
+        SELECT r.contact_id,
+               coalesce(nullif(concat_ws(' ', saleshub.unless_hidden(h, 'first_name', r.first_name),
+                                         saleshub.unless_hidden(h, 'last_name', r.last_name)), ''),
+                        saleshub.unless_hidden(h, 'email', r.email), ''),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'title', r.title),
+                         saleshub.unless_hidden(hc, 'name', c.name)),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'email', r.email),
+                         saleshub.unless_hidden(h, 'phone', r.phone))
           FROM crm.contact AS r
           LEFT JOIN crm.company AS c ON c.org_id = r.org_id AND c.company_id = r.company_id
          WHERE r.org_id = org AND r.contact_id = ANY (ids) AND r.deleted_at IS NULL;
     WHEN 'company' THEN
         RETURN QUERY
-        SELECT r.company_id, r.name, concat_ws(' · ', r.industry, r.city),
-               concat_ws(' · ', r.domain, r.phone, r.website)
+        SELECT r.company_id, coalesce(saleshub.unless_hidden(h, 'name', r.name), ''),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'industry', r.industry),
+                         saleshub.unless_hidden(h, 'city', r.city)),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'domain', r.domain),
+                         saleshub.unless_hidden(h, 'phone', r.phone),
+                         saleshub.unless_hidden(h, 'website', r.website))
           FROM crm.company AS r
          WHERE r.org_id = org AND r.company_id = ANY (ids) AND r.deleted_at IS NULL;
     WHEN 'deal' THEN
         RETURN QUERY
-        SELECT r.deal_id, r.name, concat_ws(' · ', c.name, s.name),
-               concat_ws(' · ', r.amount, r.product, r.source, r.lost_reason)
+        SELECT r.deal_id, coalesce(saleshub.unless_hidden(h, 'name', r.name), ''),
+               concat_ws(' · ', saleshub.unless_hidden(hc, 'name', c.name),
+                         saleshub.unless_hidden(h, 'stage_id', s.name)),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'amount', r.amount::text),
+                         saleshub.unless_hidden(h, 'product', r.product),
+                         saleshub.unless_hidden(h, 'source', r.source),
+                         saleshub.unless_hidden(h, 'lost_reason', r.lost_reason))
           FROM crm.deal AS r
           LEFT JOIN crm.company AS c ON c.org_id = r.org_id AND c.company_id = r.company_id
           LEFT JOIN crm.stage AS s ON s.org_id = r.org_id AND s.stage_id = r.stage_id
          WHERE r.org_id = org AND r.deal_id = ANY (ids) AND r.deleted_at IS NULL;
     ELSE
         RETURN QUERY
-        SELECT r.activity_id, r.subject, concat_ws(' · ', r.type, to_char(r.due_at, 'YYYY-MM-DD')),
-               concat_ws(' · ', r.body, r.location, r.outcome)
+        SELECT r.activity_id, coalesce(saleshub.unless_hidden(h, 'subject', r.subject), ''),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'type', r.type),
+                         saleshub.unless_hidden(h, 'due_at', to_char(r.due_at, 'YYYY-MM-DD'))),
+               concat_ws(' · ', saleshub.unless_hidden(h, 'body', r.body),
+                         saleshub.unless_hidden(h, 'location', r.location),
+                         saleshub.unless_hidden(h, 'outcome', r.outcome))
           FROM crm.activity AS r
          WHERE r.org_id = org AND r.activity_id = ANY (ids) AND r.deleted_at IS NULL;
     END CASE;
 END
 $$;
 COMMENT ON FUNCTION saleshub.search_show(text, uuid[]) IS
-    'What is shown of records that were found, as row security leaves them';
+    'What is shown of records that were found, as row security and hidden fields leave them';
 
 CREATE FUNCTION saleshub.search_rows(hits jsonb, words text[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
@@ -292,14 +330,15 @@ BEGIN
                    'type', h.hit -> 'type', 'id', h.hit -> 'id',
                    'title', s.title, 'subtitle', coalesce(s.subtitle, ''),
                    'snippet', saleshub.search_snippet(concat_ws(' · ', s.title, s.content), words),
-                   'score', round((h.hit ->> 'score')::numeric, 4),
-                   'reasons', (SELECT coalesce(jsonb_agg(jsonb_build_object(
-                                          'label', coalesce(nullif(w.key, ''), 'freshness'), 'score', round(w.value::numeric, 4))
-                                          ORDER BY w.value::numeric DESC), '[]')
-                                 FROM jsonb_each_text(h.hit -> 'reasons') AS w
-                                WHERE w.value::numeric > 0))
+                   'score', r.score, 'reasons', r.reasons)
                    ORDER BY h.n)
           FROM jsonb_array_elements(hits) WITH ORDINALITY AS h (hit, n)
+          -- The score is the sum of what is shown.
+          CROSS JOIN LATERAL (
+                SELECT coalesce(sum(round(w.score, 4)), 0) AS score,
+                       coalesce(jsonb_agg(jsonb_build_object('label', w.label, 'kind', w.kind, 'score', round(w.score, 4))
+                                          ORDER BY w.score DESC, w.label), '[]') AS reasons
+                  FROM jsonb_to_recordset(h.hit -> 'reasons') AS w (label text, kind text, score numeric)) AS r
           JOIN (SELECT k.type, x.* FROM (
                     SELECT e ->> 'type' AS type, array_agg((e ->> 'id')::uuid) AS ids
                       FROM jsonb_array_elements(hits) AS e GROUP BY 1 OFFSET 0) AS k,
@@ -368,8 +407,6 @@ DECLARE
     place jsonb := saleshub.cursor_decode(cursor_);
     answer jsonb;
     last_hit jsonb;
-    corrected text;
-    word record;
     query_id uuid;
 BEGIN
     IF faults <> '[]' THEN
@@ -382,21 +419,15 @@ BEGIN
         'facets', to_jsonb(string_to_array(facets, ',')),
         'filters', saleshub.search_filters(filters),
         'after', place -> 'after', 'statistics', place -> 'statistics',
-        'settings', jsonb_build_object('freshness', 0.3),
+        'settings', jsonb_build_object('freshness', 0.3, 'proximity', 0.3, 'feedback', 0.5),
         'scope', saleshub.search_scope())));
     last_hit := CASE WHEN jsonb_array_length(answer -> 'hits') = limit_ THEN answer -> 'hits' -> -1 END;
-    IF answer -> 'corrections' <> '{}' THEN
-        corrected := q;
-        FOR word IN SELECT key, value FROM jsonb_each_text(answer -> 'corrections') LOOP
-            corrected := regexp_replace(corrected, '\m' || word.key || '\M', word.value, 'gi');
-        END LOOP;
-    END IF;
     -- Further pages belong to the search that they go on with.
     query_id := coalesce(
         CASE WHEN saleshub.format_ok('uuid', place ->> 'query_id') THEN (place ->> 'query_id')::uuid END,
         saleshub.search_note(q,
         (extract(epoch FROM clock_timestamp() - started) * 1000000)::integer,
-        (answer ->> 'total')::bigint, corrected IS NOT NULL));
+        (answer ->> 'total')::bigint, answer ? 'corrected'));
     RETURN jsonb_build_object(
         'query_id', query_id,
         'data', saleshub.search_rows(answer -> 'hits',
@@ -408,7 +439,7 @@ BEGIN
         'took_ms', round(extract(epoch FROM clock_timestamp() - started) * 1000, 1))
         || CASE WHEN answer ? 'facets' THEN jsonb_build_object('facets', answer -> 'facets')
                 ELSE '{}' END
-        || CASE WHEN corrected IS NOT NULL THEN jsonb_build_object('corrected_query', corrected)
+        || CASE WHEN answer ? 'corrected' THEN jsonb_build_object('corrected_query', answer -> 'corrected')
                 ELSE '{}' END;
 END
 $$;

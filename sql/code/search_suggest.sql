@@ -185,7 +185,7 @@ BEGIN
         answer := saleshub.search_run(typed, options);
     END IF;
     RETURN jsonb_build_object('hits', answer -> 'hits', 'queries', '[]'::jsonb,
-                              'corrected', answer -> 'corrections' <> '{}');
+                              'corrected', answer ? 'corrected');
 END
 $$;
 COMMENT ON FUNCTION saleshub.search_suggest_scoped(text, text[], integer, jsonb) IS
