@@ -296,7 +296,7 @@ ask_cache(struct call *call)
 		on_cache(call, CACHE_BYPASS, NULL);
 		return;
 	}
-	if (!call->route->session)
+	if (!call->request->session)
 	{
 		cache_get(self->cache, call->key, NULL, on_cache, call);
 		return;
@@ -312,7 +312,9 @@ call_run(struct request *request, const struct route_match *match)
 	struct call *call;
 	const char **values;
 
-	if (route->session && !call_authenticate(request))
+	if ((route->session ||
+		 (route->optional && http_request_header(request, "authorization").len > 0)) &&
+		!call_authenticate(request))
 	{
 		route_release(match->table);
 		return;

@@ -268,7 +268,8 @@ build_route(struct route *route, const json_t *json, char *why, size_t why_size)
 	route->method = json_string_value(json_object_get(json, "method"));
 	route->path = json_string_value(json_object_get(json, "path"));
 	route->sql = json_string_value(json_object_get(json, "sql"));
-	route->session = !is_word(json, "auth", "none");
+	route->session = !is_word(json, "auth", "none") && !is_word(json, "auth", "optional");
+	route->optional = is_word(json, "auth", "optional");
 	route->strict = is_word(json, "cache", "strict");
 	route->idempotent = json_is_true(json_object_get(json, "idempotent"));
 	route->stream = json_is_true(json_object_get(json, "stream"));

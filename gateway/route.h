@@ -49,7 +49,9 @@ struct route
 	char statement[32];		 /* name of the prepared statement; changes with the SQL */
 	char once_statement[32]; /* the same, and its reply kept under the key in the last parameter */
 	char *once_sql;			 /* NULL: not idempotent */
-	bool session, strict, idempotent, read_only;
+	bool session;			 /* only for signed-in members */
+	bool optional;			 /* a token, if one is given, must be good */
+	bool strict, idempotent, read_only;
 	bool stream; /* the function returns a cursor, whose rows are the answer */
 	int success;
 	size_t max_body;

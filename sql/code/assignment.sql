@@ -31,7 +31,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/leads/{id}/assignments', 'crm.lead_assignments_get(uuid)',
-        'Explain to whom a lead was given', 'leads', cache => 'strict');
+        'Explain to whom a lead was given', 'leads', cache => 'strict',
+        answer => '{"assignments": ["object"]}');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_assignment() IS 'Registers the routes of assignments';

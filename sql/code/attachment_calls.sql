@@ -203,31 +203,38 @@ BEGIN
         PERFORM saleshub.route(
             format('GET /v1/%s/{id}/attachments', plural),
             format('crm.%s_attachments(uuid, integer, text)', noun), 'The files on a ' || noun,
-            plural, cache => 'strict', args => saleshub.page_args());
+            plural, cache => 'strict', args => saleshub.page_args(),
+            answer => saleshub.page_shape('"Attachment"'));
         PERFORM saleshub.route(
             format('POST /v1/%s/{id}/attachments', plural),
             format('crm.%s_attach(uuid, uuid, text)', noun), 'Put a file on a ' || noun,
             plural, success => 201, idempotent => true, timeout_ms => 60000, args => '{
                 "name": {"maxLength": 255,
-                         "description": "Name of the file, else that of the form or of Content-Disposition"}}');
+                         "description": "Name of the file, else that of the form or of Content-Disposition"}}',
+            answer => '"Attachment"');
     END LOOP;
     PERFORM saleshub.route('GET /v1/attachments/{id}', 'crm.attachment_get(uuid)',
-                           'Read about a file', 'attachments', cache => 'strict');
+                           'Read about a file', 'attachments', cache => 'strict',
+                           answer => '"Attachment"');
     PERFORM saleshub.route('GET /v1/attachments/{id}/content', 'crm.attachment_content(uuid)',
                            'The file itself', 'attachments');
     PERFORM saleshub.route('PATCH /v1/attachments/{id}', 'crm.attachment_update(uuid, jsonb, text)',
                            'Rename a file', 'attachments',
-                           args => jsonb_build_object('patch', saleshub.attachment_meta() -> 'patch'));
+                           args => jsonb_build_object('patch', saleshub.attachment_meta() -> 'patch'),
+                           answer => '"Attachment"');
     PERFORM saleshub.route('DELETE /v1/attachments/{id}', 'crm.attachment_delete(uuid, text)',
                            'Delete a file', 'attachments', success => 204);
     PERFORM saleshub.route('POST /v1/attachments/{id}/restore', 'crm.attachment_restore(uuid)',
-                           'Restore a deleted file', 'attachments');
+                           'Restore a deleted file', 'attachments',
+                           answer => '"Attachment"');
     PERFORM saleshub.route('GET /v1/settings/attachments', 'crm.attachment_settings_get()',
-                           'How large files may be', 'settings');
+                           'How large files may be', 'settings',
+                           answer => '"AttachmentSettings"');
     PERFORM saleshub.route('PATCH /v1/settings/attachments', 'crm.attachment_settings_update(jsonb)',
                            'Change how large files may be', 'settings', role => 'admin',
                            args => jsonb_build_object('patch',
-                                                      saleshub.attachment_settings_schema()));
+                                                      saleshub.attachment_settings_schema()),
+                           answer => '"AttachmentSettings"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_attachment() IS 'Registers the routes of files';

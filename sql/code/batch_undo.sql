@@ -279,9 +279,11 @@ CREATE FUNCTION saleshub.routes_batch() RETURNS void
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/batches/{id}', 'crm.batch_get(uuid)', 'Read what a batch did',
-                           'batches', cache => 'strict');
+                           'batches', cache => 'strict',
+                           answer => '"Batch"');
     PERFORM saleshub.route('POST /v1/batches/{id}/undo', 'crm.batch_undo(uuid)', 'Take a batch back',
-                           'batches', timeout_ms => 60000);
+                           'batches', timeout_ms => 60000,
+                           answer => '"Undo"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_batch() IS 'Registers the routes of batches.';

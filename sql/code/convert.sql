@@ -272,23 +272,30 @@ BEGIN
     PERFORM saleshub.route('POST /v1/leads/{id}/convert', 'crm.lead_convert(uuid, jsonb)',
         'Convert a lead into company, contact and deal', 'leads', idempotent => true,
         timeout_ms => 10000,
-        args => jsonb_build_object('opts', saleshub.convert_schema()));
+        args => jsonb_build_object('opts', saleshub.convert_schema()),
+        answer => '"Converted"');
     PERFORM saleshub.route('GET /v1/conversion-mapping', 'crm.conversion_mapping_get(integer)',
         'How the fields of leads are mapped', 'leads',
-        args => '{"version": {"minimum": 0, "description": "A former version; the current one unless given"}}');
+        args => '{"version": {"minimum": 0, "description": "A former version; the current one unless given"}}',
+        answer => '"ConversionMapping"');
     PERFORM saleshub.route('GET /v1/conversion-mapping/suggestions', 'crm.conversion_mapping_suggestions()',
-                           'Rows that the mapping of conversions could have besides', 'leads', cache => 'strict');
+                           'Rows that the mapping of conversions could have besides', 'leads', cache => 'strict',
+                           answer => '{"rows": ["object"]}');
     PERFORM saleshub.route('PUT /v1/conversion-mapping', 'crm.conversion_mapping_put(jsonb, text)',
         'Map the fields of leads', 'leads', role => 'manager',
-        args => jsonb_build_object('body', saleshub.mapping_schema()));
+        args => jsonb_build_object('body', saleshub.mapping_schema()),
+        answer => '"ConversionMapping"');
     PERFORM saleshub.route('POST /v1/leads:convert', 'crm.lead_convert_batch(jsonb)',
         'Convert up to 1,000 leads, each on its own', 'leads', idempotent => true,
-        timeout_ms => 60000, args => jsonb_build_object('body', saleshub.convert_batch_schema()));
+        timeout_ms => 60000, args => jsonb_build_object('body', saleshub.convert_batch_schema()),
+        answer => '{"converted": "integer", "failed": "integer", "data": ["object"]}');
     PERFORM saleshub.route('GET /v1/conversions/{id}', 'crm.conversion_get(uuid)',
-        'What a conversion did', 'leads');
+        'What a conversion did', 'leads',
+        answer => '"Conversion"');
     PERFORM saleshub.route('POST /v1/conversions/{id}/undo', 'crm.conversion_undo(uuid, boolean)',
         'Undo a conversion', 'leads', idempotent => true, timeout_ms => 10000,
-        args => '{"force": {"description": "Also take back what was changed since"}}');
+        args => '{"force": {"description": "Also take back what was changed since"}}',
+        answer => '"Undo"');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_conversion() IS 'Registers the routes of conversions';

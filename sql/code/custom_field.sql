@@ -537,26 +537,32 @@ BEGIN
         'GET /v1/custom-fields', 'crm.custom_field_list(integer, text, text, text, jsonb, boolean)',
         'List custom fields', 'custom fields', cache => 'strict',
         args => page || jsonb_build_object('filters', jsonb_build_object('fields', (
-            SELECT jsonb_object_agg(f.key, f.value -> 'schema') FROM jsonb_each(meta -> 'filter') f))));
+            SELECT jsonb_object_agg(f.key, f.value -> 'schema') FROM jsonb_each(meta -> 'filter') f))),
+        answer => saleshub.page_shape('"CustomField"'));
     PERFORM saleshub.route(
         'POST /v1/custom-fields', 'crm.custom_field_create(jsonb)', 'Define a custom field',
         'custom fields', success => 201, idempotent => true,
-        args => jsonb_build_object('body', meta -> 'create'));
+        args => jsonb_build_object('body', meta -> 'create'),
+        answer => '"CustomField"');
     PERFORM saleshub.route('GET /v1/custom-fields/{id}', 'crm.custom_field_get(uuid)',
-        'Read a custom field', 'custom fields', cache => 'strict');
+        'Read a custom field', 'custom fields', cache => 'strict',
+        answer => '"CustomField"');
     PERFORM saleshub.route(
         'PATCH /v1/custom-fields/{id}', 'crm.custom_field_update(uuid, jsonb, text)',
         'Change a custom field', 'custom fields', timeout_ms => 60000,
-        args => jsonb_build_object('patch', meta -> 'patch'));
+        args => jsonb_build_object('patch', meta -> 'patch'),
+        answer => '"CustomField"');
     PERFORM saleshub.route('DELETE /v1/custom-fields/{id}', 'crm.custom_field_delete(uuid, text)',
         'Remove a custom field', 'custom fields', success => 204);
     PERFORM saleshub.route('POST /v1/custom-fields/{id}/restore', 'crm.custom_field_restore(uuid)',
-        'Bring a removed custom field back', 'custom fields');
+        'Bring a removed custom field back', 'custom fields',
+        answer => '"CustomField"');
     PERFORM saleshub.route('POST /v1/custom-fields/{id}/purge', 'crm.custom_field_purge(uuid)',
         'Remove the values of a removed custom field', 'custom fields', success => 202);
     PERFORM saleshub.route('GET /v1/custom-fields/{id}/history',
         'crm.custom_field_history(uuid, integer, text)', 'Every change of a custom field',
-        'custom fields', cache => 'strict', args => page);
+        'custom fields', cache => 'strict', args => page,
+        answer => saleshub.page_shape('"Change"'));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_custom_field() IS

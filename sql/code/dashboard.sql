@@ -484,7 +484,8 @@ BEGIN
             'tz', jsonb_build_object('type', 'string', 'maxLength', 64,
                 'description', 'time zone of the buckets, default: the organisation''s'),
             'bucket', jsonb_build_object('type', 'string',
-                'enum', jsonb_build_array('day', 'week', 'month', 'quarter'))));
+                'enum', jsonb_build_array('day', 'week', 'month', 'quarter'))),
+        answer => '"Dashboard"');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_dashboard() IS 'HTTP routes of the dashboard';

@@ -149,10 +149,12 @@ CREATE FUNCTION saleshub.routes_deal_split() RETURNS void
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/deals/{id}/splits', 'crm.deal_splits_get(uuid)',
-                           'Who has which part in a deal', 'deals', cache => 'strict');
+                           'Who has which part in a deal', 'deals', cache => 'strict',
+                           answer => '"Splits"');
     PERFORM saleshub.route('PUT /v1/deals/{id}/splits', 'crm.deal_splits_put(uuid, jsonb)',
                            'Say who has which part in a deal', 'deals',
-                           args => jsonb_build_object('body', saleshub.deal_splits_schema()));
+                           args => jsonb_build_object('body', saleshub.deal_splits_schema()),
+                           answer => '"Splits"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_deal_split() IS 'Registers the routes of parts in deals';

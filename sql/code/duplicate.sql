@@ -349,7 +349,8 @@ BEGIN
         args => '{
             "type": {"enum": ["contact", "contacts", "company", "companies", "lead", "leads"]},
             "id": {"description": "The record to compare with"},
-            "limit": {"minimum": 1, "maximum": 200}}');
+            "limit": {"minimum": 1, "maximum": 200}}',
+        answer => saleshub.page_shape('"Match"'));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_duplicate() IS

@@ -106,7 +106,8 @@ BEGIN
     PERFORM saleshub.route(
         'POST /v1/duplicates/decisions', 'crm.duplicate_decide(jsonb)',
         'Say that two records are no duplicates', 'duplicates',
-        args => jsonb_build_object('body', saleshub.decision_schema()));
+        args => jsonb_build_object('body', saleshub.decision_schema()),
+        answer => '{"type": "text", "ids": ["uuid"], "duplicates": "boolean?"}');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_duplicate_decision() IS

@@ -183,13 +183,15 @@ BEGIN
         'POST /v1/duplicates/scan', 'crm.duplicate_scan(text, integer)',
         'Compare the next records with those before them', 'duplicates', timeout_ms => 30000,
         args => jsonb_build_object('type', types,
-                                   'batch', '{"minimum": 1, "maximum": 20000}'::jsonb));
+                                   'batch', '{"minimum": 1, "maximum": 20000}'::jsonb),
+        answer => '"MatchScan"');
     PERFORM saleshub.route(
         'GET /v1/duplicates/clusters', 'crm.duplicate_clusters(text, text, integer)',
         'List the groups of duplicates that the last scan found', 'duplicates',
         args => jsonb_build_object(
             'type', types, 'band', '{"enum": ["block", "warn", "suggest"]}'::jsonb,
-            'limit', '{"minimum": 1, "maximum": 200}'::jsonb));
+            'limit', '{"minimum": 1, "maximum": 200}'::jsonb),
+        answer => saleshub.page_shape('"MatchCluster"'));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_duplicate_scan() IS

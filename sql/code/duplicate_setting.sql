@@ -173,17 +173,21 @@ CREATE FUNCTION saleshub.routes_duplicate_setting() RETURNS void
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/duplicates/policy', 'crm.duplicate_policy_get()',
-                           'What an insert does about duplicates', 'duplicates');
+                           'What an insert does about duplicates', 'duplicates',
+                           answer => '"DuplicatePolicy"');
     PERFORM saleshub.route('PUT /v1/duplicates/policy', 'crm.duplicate_policy_put(jsonb, text)',
                            'Settle what an insert does about duplicates', 'duplicates', role => 'admin',
-                           args => jsonb_build_object('body', saleshub.duplicate_policy_schema()));
+                           args => jsonb_build_object('body', saleshub.duplicate_policy_schema()),
+                           answer => '"DuplicatePolicy"');
     PERFORM saleshub.route('GET /v1/duplicates/fields', 'crm.match_fields_get(text)',
                            'The fields by which records are compared', 'duplicates',
-                           args => '{"type": {"enum": ["contact", "contacts", "company", "companies", "lead", "leads"]}}');
+                           args => '{"type": {"enum": ["contact", "contacts", "company", "companies", "lead", "leads"]}}',
+                           answer => '"MatchFields"');
     PERFORM saleshub.route('PUT /v1/duplicates/fields', 'crm.match_fields_put(jsonb)',
                            'Settle the fields by which records are compared', 'duplicates',
                            timeout_ms => 60000, role => 'admin',
-                           args => jsonb_build_object('body', saleshub.match_fields_schema()));
+                           args => jsonb_build_object('body', saleshub.match_fields_schema()),
+                           answer => '"MatchFields"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_duplicate_setting() IS

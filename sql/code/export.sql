@@ -506,6 +506,8 @@ BEGIN
         'GET /v1/exports',
         'crm.export(text, text, text, text, text, jsonb, timestamptz, text, boolean, text, text)',
         'Export records as CSV or lines of JSON', 'exports', timeout_ms => 600000,
+        answer => '{"=": {"text/csv": {"schema": {"type": "string"}},
+                          "application/x-ndjson": {"schema": {"type": "string"}}}}',
         args => '{
             "type": {"enum": ["leads", "contacts", "companies", "deals", "activities", "products"]},
             "format": {"enum": ["csv", "ndjson"],
@@ -528,7 +530,8 @@ BEGIN
         'GET /v1/exports/log', 'crm.export_log_list(integer, text, uuid)',
         'Exports that were taken, and by whom', 'exports', cache => 'strict',
         args => saleshub.page_args()
-            || '{"member_id": {"description": "Only those of this member"}}');
+            || '{"member_id": {"description": "Only those of this member"}}',
+        answer => saleshub.page_shape('"ExportLog"'));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_export() IS 'Registers the routes of exports.';

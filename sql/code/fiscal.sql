@@ -373,10 +373,12 @@ CREATE FUNCTION saleshub.routes_fiscal() RETURNS void
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/fiscal-calendars', 'crm.fiscal_calendars_get()',
-                           'Fiscal calendars', 'analytics', cache => 'strict');
+                           'Fiscal calendars', 'analytics', cache => 'strict',
+                           answer => '{"calendars": ["object"]}');
     PERFORM saleshub.route('PUT /v1/fiscal-calendars', 'crm.fiscal_calendars_put(jsonb)',
                            'Replace the fiscal calendars', 'analytics',
-                           args => jsonb_build_object('body', saleshub.fiscal_schema()));
+                           args => jsonb_build_object('body', saleshub.fiscal_schema()),
+                           answer => '{"calendars": ["object"]}');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_fiscal() IS 'Registers the routes of fiscal calendars.';

@@ -206,24 +206,29 @@ BEGIN
         'GET /v1/reports/forecast',
         'crm.report_forecast_get(text, text, text, text, text, text, integer, text, text)',
         'What a period will bring', 'analytics', timeout_ms => 30000,
-        args => saleshub.report_route_args(saleshub.report_sales_groups()));
+        args => saleshub.report_route_args(saleshub.report_sales_groups()),
+        answer => '"Report"');
     PERFORM saleshub.route(
         'GET /v1/reports/forecast-accuracy',
         'crm.report_forecast_accuracy_get(date, date, text, text, text)',
         'How good forecasts were', 'analytics', timeout_ms => 30000,
         args => '{"bucket": {"type": "string", "enum": ["month", "quarter"]},
                   "measure": {"type": "string", "enum": ["weighted", "commit", "best_case", "open"]},
-                  "group_by": {"type": "string", "enum": ["owner", "team", "manager", "region"]}}');
+                  "group_by": {"type": "string", "enum": ["owner", "team", "manager", "region"]}}',
+        answer => '"Report"');
     PERFORM saleshub.route(
         'POST /v1/forecasts/snapshots', 'crm.forecast_snapshot_take()',
-        'Keep the present forecast as that of today', 'analytics', timeout_ms => 30000);
+        'Keep the present forecast as that of today', 'analytics', timeout_ms => 30000,
+        answer => '{"taken_on": "date", "rows": "integer"}');
     PERFORM saleshub.route(
         'POST /v1/forecasts/adjustments', 'crm.forecast_adjust(jsonb)',
         'Adjust the forecast of a member', 'analytics', success => 201, idempotent => true,
-        args => jsonb_build_object('body', saleshub.forecast_adjustment_schema()));
+        args => jsonb_build_object('body', saleshub.forecast_adjustment_schema()),
+        answer => '"ForecastAdjustment"');
     PERFORM saleshub.route(
         'GET /v1/forecasts/adjustments', 'crm.forecast_adjustment_list(date, date, uuid)',
-        'Adjustments of forecasts, the newest first', 'analytics');
+        'Adjustments of forecasts, the newest first', 'analytics',
+        answer => saleshub.page_shape('"ForecastAdjustment"'));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_forecast() IS 'Registers the routes of forecasts';

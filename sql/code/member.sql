@@ -310,19 +310,24 @@ CREATE FUNCTION saleshub.routes_member() RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 BEGIN
-    PERFORM saleshub.route('GET /v1/me', 'crm.me_get()', 'My profile', 'members');
+    PERFORM saleshub.route('GET /v1/me', 'crm.me_get()', 'My profile', 'members',
+        answer => '"Me"');
     PERFORM saleshub.route('PATCH /v1/me', 'crm.me_update(jsonb, text)', 'Change my profile',
                            'members',
-                           args => jsonb_build_object('body', saleshub.me_schema()));
+                           args => jsonb_build_object('body', saleshub.me_schema()),
+                           answer => '"Me"');
     PERFORM saleshub.route('GET /v1/members', 'crm.member_list(integer, text, boolean)',
                            'Members of the organisation', 'members', args => '{
         "limit": {"type": "integer", "minimum": 1, "maximum": 200},
-        "cursor": {"type": "string", "maxLength": 64}}');
+        "cursor": {"type": "string", "maxLength": 64}}',
+                           answer => saleshub.page_shape('"Member"'));
     PERFORM saleshub.route('GET /v1/members/{id}', 'crm.member_get(uuid)', 'Read a member',
-                           'members');
+                           'members',
+                           answer => '"Member"');
     PERFORM saleshub.route('PATCH /v1/members/{id}', 'crm.member_update(uuid, jsonb, text)',
                            'Change a member', 'members',
-                           args => jsonb_build_object('body', saleshub.member_update_schema()));
+                           args => jsonb_build_object('body', saleshub.member_update_schema()),
+                           answer => '"Member"');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_member() IS 'Routes of members';

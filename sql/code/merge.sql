@@ -560,11 +560,13 @@ BEGIN
         PERFORM saleshub.route(
             format('POST /v1/%s/{id}/merge', noun.many), format('crm.%s_merge(uuid, jsonb)', noun.one),
             format('Merge other %s into this one', noun.many), noun.many, idempotent => true,
-            timeout_ms => 30000, args => jsonb_build_object('body', saleshub.merge_schema()));
+            timeout_ms => 30000, args => jsonb_build_object('body', saleshub.merge_schema()),
+            answer => '"Merged"');
     END LOOP;
     PERFORM saleshub.route(
         'POST /v1/merges/{id}/undo', 'crm.merge_undo(uuid)', 'Take a merge apart', 'duplicates',
-        idempotent => true, timeout_ms => 30000);
+        idempotent => true, timeout_ms => 30000,
+        answer => '"Undo"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_merge() IS

@@ -259,10 +259,12 @@ AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/privacy/export', 'crm.subject_export(text, text, uuid)',
                            'Everything about a person', 'privacy', role => 'admin',
-                           timeout_ms => 60000);
+                           timeout_ms => 60000,
+                           answer => '"object"');
     PERFORM saleshub.route('POST /v1/privacy/erase', 'crm.subject_erase(jsonb)',
                            'Erase a person', 'privacy', role => 'admin', timeout_ms => 60000,
-                           args => jsonb_build_object('body', saleshub.erase_schema()));
+                           args => jsonb_build_object('body', saleshub.erase_schema()),
+                           answer => '"Erased"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_privacy() IS 'Registers the routes of privacy';

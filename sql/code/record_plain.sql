@@ -23,21 +23,22 @@ AS $$
 DECLARE
     noun constant text := meta ->> 'noun';
     base constant text := '/v1/' || (meta ->> 'plural');
+    item constant jsonb := to_jsonb(replace(initcap(replace(noun, '_', ' ')), ' ', ''));
 BEGIN
     PERFORM saleshub.route(
         'GET ' || base, format('crm.%s_list(integer, text, text, jsonb, boolean)', noun), said[1],
-        'analytics', cache => 'strict',
+        'analytics', cache => 'strict', answer => saleshub.page_shape(item),
         args => saleshub.page_args() || jsonb_build_object('filters', jsonb_build_object(
             'fields', (SELECT jsonb_object_agg(f.key, f.value -> 'schema')
                        FROM jsonb_each(meta -> 'filter') f))));
     PERFORM saleshub.route('POST ' || base, format('crm.%s_create(jsonb)', noun), said[2],
-                           'analytics', success => 201, idempotent => true,
+                           'analytics', success => 201, idempotent => true, answer => item,
                            args => jsonb_build_object('body', meta -> 'create'));
     PERFORM saleshub.route('GET ' || base || '/{id}', format('crm.%s_get(uuid)', noun), said[3],
-                           'analytics', cache => 'strict');
+                           'analytics', cache => 'strict', answer => item);
     PERFORM saleshub.route('PATCH ' || base || '/{id}',
                            format('crm.%s_update(uuid, jsonb, text)', noun), said[4],
-                           'analytics', args => jsonb_build_object('patch', meta -> 'patch'));
+                           'analytics', answer => item, args => jsonb_build_object('patch', meta -> 'patch'));
     PERFORM saleshub.route('DELETE ' || base || '/{id}', format('crm.%s_delete(uuid, text)', noun),
                            said[5], 'analytics', success => 204);
 END;

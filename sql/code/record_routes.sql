@@ -25,6 +25,7 @@ DECLARE
         || '{"custom.*": {"type": "string", "description": "a custom field by its key, as custom.tier"}}';
     -- A note of a million characters, each escaped in six.
     most integer := CASE noun WHEN 'activity' THEN 8388608 ELSE 1048576 END;
+    item jsonb := to_jsonb(initcap(noun));
     -- Only activities come in series.
     scoped text := CASE noun WHEN 'activity' THEN ', text' ELSE '' END;
     scope jsonb := CASE noun WHEN 'activity' THEN '{"scope": {
@@ -35,7 +36,7 @@ BEGIN
     PERFORM saleshub.route(
         'GET ' || base,
         format('crm.%s_list(integer, text, text, text, text, jsonb, boolean, timestamptz, text)', noun),
-        'List ' || plural, plural, cache => 'strict',
+        'List ' || plural, plural, cache => 'strict', answer => saleshub.page_shape(item),
         args => page || parts || jsonb_build_object(
             'sort', jsonb_build_object('description', sorts),
             'filter', '{"maxLength": 8000, "description":
@@ -43,30 +44,34 @@ BEGIN
             'filters', jsonb_build_object('fields', filter_fields)));
     PERFORM saleshub.route(
         'POST ' || base, format('crm.%s_create(jsonb)', noun), 'Create ' || a, plural,
-        success => 201, idempotent => true, max_body => most,
+        success => 201, idempotent => true, max_body => most, answer => item,
         args => jsonb_build_object('body', meta -> 'create'));
     PERFORM saleshub.route(
         'GET ' || base || '/{id}', format('crm.%s_get(uuid, text, text, timestamptz)', noun),
-        'Read ' || a, plural, cache => 'strict', args => parts);
+        'Read ' || a, plural, cache => 'strict', args => parts, answer => item);
     PERFORM saleshub.route(
         'PATCH ' || base || '/{id}', format('crm.%s_update(uuid, jsonb, text%s)', noun, scoped),
-        'Change ' || a, plural, max_body => most, args => scope || jsonb_build_object('patch', meta -> 'patch'));
+        'Change ' || a, plural, max_body => most, answer => item,
+        args => scope || jsonb_build_object('patch', meta -> 'patch'));
     PERFORM saleshub.route(
         'DELETE ' || base || '/{id}', format('crm.%s_delete(uuid, text%s)', noun, scoped),
         'Delete ' || a, plural, success => 204, args => scope);
     PERFORM saleshub.route(
         'POST ' || base || '/{id}/restore', format('crm.%s_restore(uuid)', noun),
-        'Restore a deleted ' || noun, plural);
+        'Restore a deleted ' || noun, plural, answer => item);
     PERFORM saleshub.route(
         'GET ' || base || '/{id}/history', format('crm.%s_history(uuid, integer, text)', noun),
-        'Every change of ' || a, plural, cache => 'strict', args => page);
+        'Every change of ' || a, plural, cache => 'strict', args => page,
+        answer => saleshub.page_shape('"Change"'));
     PERFORM saleshub.route(
         'GET ' || base || '/{id}/timeline', format('crm.%s_timeline(uuid, integer, text)', noun),
-        'What happened around ' || a, plural, cache => 'strict', args => page);
+        'What happened around ' || a, plural, cache => 'strict', args => page,
+        answer => saleshub.page_shape('"TimelineEntry"'));
     PERFORM saleshub.route(
         'POST ' || base || ':batch', format('crm.%s_batch(jsonb)', noun),
         'Create, change and delete up to 1,000 ' || plural, plural, idempotent => true,
-        timeout_ms => 60000, args => jsonb_build_object('body', saleshub.batch_schema()));
+        timeout_ms => 60000, args => jsonb_build_object('body', saleshub.batch_schema()),
+        answer => '"BatchResult"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.record_routes(jsonb) IS
@@ -136,10 +141,12 @@ BEGIN
     PERFORM saleshub.route(
         'POST /v1/deals/{id}/stage', 'crm.deal_stage(uuid, jsonb, text)',
         'Move a deal to another stage', 'deals',
-        args => jsonb_build_object('body', saleshub.deal_stage_schema()));
+        args => jsonb_build_object('body', saleshub.deal_stage_schema()),
+        answer => '"Deal"');
     PERFORM saleshub.route(
         'GET /v1/deals/{id}/lines/history', 'crm.deal_line_history(uuid, integer, text)',
-        'Every change of the lines of a deal', 'deals', cache => 'strict');
+        'Every change of the lines of a deal', 'deals', cache => 'strict',
+        answer => saleshub.page_shape('"object"'));
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_deal() IS
@@ -151,16 +158,20 @@ CREATE FUNCTION saleshub.routes_pipeline() RETURNS void
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/pipelines', 'crm.pipeline_list()',
-                           'List pipelines with their stages', 'pipelines', cache => 'strict');
+                           'List pipelines with their stages', 'pipelines', cache => 'strict',
+                           answer => saleshub.page_shape('"Pipeline"'));
     PERFORM saleshub.route(
         'POST /v1/pipelines', 'crm.pipeline_create(jsonb)', 'Create a pipeline', 'pipelines',
         success => 201, idempotent => true,
-        args => jsonb_build_object('body', saleshub.pipeline_create_schema()));
+        args => jsonb_build_object('body', saleshub.pipeline_create_schema()),
+        answer => '"Pipeline"');
     PERFORM saleshub.route('GET /v1/pipelines/{id}', 'crm.pipeline_get(uuid)', 'Read a pipeline',
-                           'pipelines', cache => 'strict');
+                           'pipelines', cache => 'strict',
+                           answer => '"Pipeline"');
     PERFORM saleshub.route(
         'PATCH /v1/pipelines/{id}', 'crm.pipeline_update(uuid, jsonb, text)', 'Change a pipeline',
-        'pipelines', args => jsonb_build_object('patch', saleshub.pipeline_meta() -> 'patch'));
+        'pipelines', args => jsonb_build_object('patch', saleshub.pipeline_meta() -> 'patch'),
+        answer => '"Pipeline"');
     PERFORM saleshub.route('DELETE /v1/pipelines/{id}', 'crm.pipeline_delete(uuid, text)',
                            'Remove a pipeline', 'pipelines', success => 204);
     PERFORM saleshub.route(
@@ -168,16 +179,20 @@ BEGIN
         'The deals of a pipeline by stage, with totals', 'pipelines', cache => 'strict',
         args => '{"limit": {"minimum": 1, "maximum": 200,
                             "description": "Deals per stage, 50 unless given"},
-                  "owner_id": {"description": "Only the deals of this member"}}');
+                  "owner_id": {"description": "Only the deals of this member"}}',
+        answer => '"Board"');
     PERFORM saleshub.route(
         'POST /v1/pipelines/{id}/stages', 'crm.stage_create(uuid, jsonb)',
         'Add a stage to a pipeline', 'pipelines', success => 201, idempotent => true,
-        args => jsonb_build_object('body', saleshub.stage_meta() -> 'create'));
+        args => jsonb_build_object('body', saleshub.stage_meta() -> 'create'),
+        answer => '"Stage"');
     PERFORM saleshub.route('GET /v1/stages/{id}', 'crm.stage_get(uuid)', 'Read a stage',
-                           'pipelines', cache => 'strict');
+                           'pipelines', cache => 'strict',
+                           answer => '"Stage"');
     PERFORM saleshub.route(
         'PATCH /v1/stages/{id}', 'crm.stage_update(uuid, jsonb, text)', 'Change a stage',
-        'pipelines', args => jsonb_build_object('patch', saleshub.stage_meta() -> 'patch'));
+        'pipelines', args => jsonb_build_object('patch', saleshub.stage_meta() -> 'patch'),
+        answer => '"Stage"');
     PERFORM saleshub.route('DELETE /v1/stages/{id}', 'crm.stage_delete(uuid, text)',
                            'Remove a stage', 'pipelines', success => 204);
 END;

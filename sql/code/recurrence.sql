@@ -324,7 +324,8 @@ BEGIN
                   "from": {"description": "The first occurrence, now unless given"},
                   "tz": {"maxLength": 64, "description": "Time zone, the member''s unless given"},
                   "n": {"minimum": 1, "maximum": 1000,
-                        "description": "How many, 10 unless given"}}');
+                        "description": "How many, 10 unless given"}}',
+        answer => '{"rule": "text", "timezone": "text", "data": ["time"]}');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_recurrence() IS 'Registers the route of recurrence rules';

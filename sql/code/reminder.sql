@@ -340,14 +340,17 @@ BEGIN
     PERFORM saleshub.route(
         'GET /v1/reminders', 'crm.reminder_list(text, integer, text)', 'List one''s own reminders',
         'activities', args => saleshub.page_args()
-            || '{"state": {"description": "A comma list of scheduled, fired, dismissed, cancelled"}}');
+            || '{"state": {"description": "A comma list of scheduled, fired, dismissed, cancelled"}}',
+        answer => saleshub.page_shape('"Reminder"'));
     PERFORM saleshub.route(
         'POST /v1/reminders/{id}/snooze', 'crm.reminder_snooze(uuid, jsonb)',
         'Put a reminder off', 'activities',
-        args => jsonb_build_object('body', saleshub.snooze_schema()));
+        args => jsonb_build_object('body', saleshub.snooze_schema()),
+        answer => '"Reminder"');
     PERFORM saleshub.route(
         'POST /v1/reminders/{id}/dismiss', 'crm.reminder_dismiss(uuid)', 'Dismiss a reminder',
-        'activities');
+        'activities',
+        answer => '"Reminder"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_reminder() IS 'Registers the routes of reminders';

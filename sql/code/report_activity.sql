@@ -189,7 +189,8 @@ BEGIN
         'GET /v1/reports/activity',
         'crm.report_activity_get(text, text, text, text, text, text, integer, text)',
         'What was done, late, booked and held', 'analytics', timeout_ms => 30000,
-        args => saleshub.report_route_args('{owner,team,manager,region}') - 'currency');
+        args => saleshub.report_route_args('{owner,team,manager,region}') - 'currency',
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_activity() IS 'Registers the route of the activity report';

@@ -141,7 +141,8 @@ BEGIN
         'GET /v1/reports/attainment', 'crm.report_attainment_get(text, text, text, text)',
         'How much of their quotas members and teams have sold', 'analytics', timeout_ms => 30000,
         args => saleshub.report_route_args('{}')
-            - '{tz,bucket,fiscal,week_start,group_by}'::text[]);
+            - '{tz,bucket,fiscal,week_start,group_by}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_attainment() IS 'Registers the route of the report on quotas';

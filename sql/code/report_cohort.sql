@@ -188,7 +188,8 @@ BEGIN
         args => saleshub.report_route_args(saleshub.report_sales_groups(),
             '{"days": {"type": "string", "maxLength": 60,
                        "description": "Won within so many days, a comma list; 30,60,90 unless given"}}')
-            - 'currency');
+            - 'currency',
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_cohort() IS 'Registers the route of the report of cohorts.';

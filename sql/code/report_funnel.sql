@@ -180,7 +180,8 @@ BEGIN
             "pipeline_id": {"description": "Default: the default pipeline"},
             "within_days": {"minimum": 1, "maximum": 3650,
                 "description": "Count only what followed within so many days of 24 hours"}}')
-            - '{bucket,fiscal,week_start,currency}'::text[]);
+            - '{bucket,fiscal,week_start,currency}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_funnel() IS 'Registers the route of the funnel';

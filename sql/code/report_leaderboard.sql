@@ -161,7 +161,8 @@ BEGIN
         args => saleshub.report_route_args('{}', jsonb_build_object('metric', jsonb_build_object(
                 'type', 'string', 'enum', saleshub.leader_metrics(),
                 'description', 'By what members are ranked; won_amount unless said')))
-            - '{bucket,fiscal,week_start,group_by}'::text[]);
+            - '{bucket,fiscal,week_start,group_by}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_leaderboard() IS

@@ -116,12 +116,14 @@ BEGIN
         'What is open, now or at any past instant', 'analytics', timeout_ms => 30000,
         args => saleshub.report_route_args(saleshub.report_sales_groups(),
             '{"from": {"type": "string", "maxLength": 40, "description": "Expected to close from this day on"},
-              "to": {"type": "string", "maxLength": 40, "description": "Expected to close before this day"}}'));
+              "to": {"type": "string", "maxLength": 40, "description": "Expected to close before this day"}}'),
+        answer => '"Report"');
     PERFORM saleshub.route('GET /v1/reports/waterfall',
         'crm.report_waterfall_get(text, text, text, text, text)',
         'How the pipeline of one instant became that of another', 'analytics', timeout_ms => 30000,
         args => saleshub.report_route_args(saleshub.report_sales_groups())
-                - '{bucket,fiscal,week_start,as_of}'::text[]);
+                - '{bucket,fiscal,week_start,as_of}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_pipeline() IS

@@ -103,7 +103,8 @@ BEGIN
         'GET /v1/reports/response', 'crm.report_response_get(text, text, text, text, text)',
         'How soon leads are answered', 'analytics', timeout_ms => 30000,
         args => saleshub.report_route_args('{owner,team,manager,region,source,policy}')
-            - '{bucket,fiscal,week_start,currency}'::text[]);
+            - '{bucket,fiscal,week_start,currency}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_response() IS

@@ -283,11 +283,13 @@ DECLARE
 BEGIN
     PERFORM saleshub.route('GET /v1/reports/sales',
         'crm.report_sales_get(text, text, text, text, text, text, integer, text, text)',
-        'What was won and lost', 'analytics', timeout_ms => 30000, args => args);
+        'What was won and lost', 'analytics', timeout_ms => 30000, args => args,
+        answer => '"Report"');
     PERFORM saleshub.route('GET /v1/reports/velocity',
         'crm.report_velocity_get(text, text, text, text, text)',
         'What is won a day at this pace', 'analytics', timeout_ms => 30000,
-        args => args - '{bucket,fiscal,week_start,as_of}'::text[]);
+        args => args - '{bucket,fiscal,week_start,as_of}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_sales() IS

@@ -282,7 +282,8 @@ BEGIN
         args => saleshub.report_route_args('{source,campaign}', jsonb_build_object('model',
             jsonb_build_object('type', 'string', 'enum', saleshub.credit_models(),
                 'description', 'How touches share out what a deal brought; linear unless said')))
-            - '{bucket,fiscal,week_start}'::text[]);
+            - '{bucket,fiscal,week_start}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_sources() IS 'Registers the route of the report on sources';

@@ -283,11 +283,13 @@ AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/retention', 'crm.retention_get()',
                            'How long deleted records and history are kept', 'privacy',
-                           role => 'admin');
+                           role => 'admin',
+                           answer => '"Retention"');
     PERFORM saleshub.route('PATCH /v1/retention', 'crm.retention_set(jsonb)',
                            'Change how long deleted records and history are kept', 'privacy',
                            role => 'admin',
-                           args => jsonb_build_object('body', saleshub.retention_schema()));
+                           args => jsonb_build_object('body', saleshub.retention_schema()),
+                           answer => '"Retention"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_retention() IS 'Registers the routes of retention';

@@ -121,7 +121,8 @@ CREATE FUNCTION saleshub.route(
     spec text, func text, summary text, tag text, auth text DEFAULT 'session',
     cache text DEFAULT 'none', success integer DEFAULT 200, idempotent boolean DEFAULT false,
     max_body integer DEFAULT 1048576, timeout_ms integer DEFAULT 5000,
-    args jsonb DEFAULT NULL, role text DEFAULT NULL) RETURNS void
+    args jsonb DEFAULT NULL, role text DEFAULT NULL, answer jsonb DEFAULT NULL,
+    accepted boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 <<route>>
@@ -173,22 +174,25 @@ BEGIN
             route.func USING ERRCODE = 'invalid_parameter_value';
     END IF;
     INSERT INTO saleshub.route AS r (method, path, func, summary, tag, auth, cache, success,
-                                     idempotent, max_body, timeout_ms, args, role)
+                                     idempotent, max_body, timeout_ms, args, role, answer,
+                                     accepted)
     VALUES (route.method, route.path, format('%I.%I(%s)', f.nspname, f.proname, f.types),
             route.summary, route.tag, route.auth, route.cache, route.success, route.idempotent,
-            route.max_body, route.timeout_ms, route.args, route.role)
+            route.max_body, route.timeout_ms, route.args, route.role,
+            saleshub.answer_schema(route.answer), route.accepted)
     ON CONFLICT ON CONSTRAINT route_path DO UPDATE
        SET func = excluded.func, summary = excluded.summary, tag = excluded.tag,
            auth = excluded.auth, cache = excluded.cache, success = excluded.success,
            idempotent = excluded.idempotent, max_body = excluded.max_body,
-           timeout_ms = excluded.timeout_ms, args = excluded.args, role = excluded.role;
+           timeout_ms = excluded.timeout_ms, args = excluded.args, role = excluded.role,
+           answer = excluded.answer, accepted = excluded.accepted;
 END
 $$;
 COMMENT ON FUNCTION saleshub.route(text, text, text, text, text, text, integer, boolean, integer,
-                                   integer, jsonb, text) IS
-    'Registers (or changes) an HTTP route: SELECT saleshub.route(''GET /v1/leads/{id}'', ''crm.lead_get(uuid)'', ''Read a lead'', ''leads'', cache => ''strict'')';
+                                   integer, jsonb, text, jsonb, boolean) IS
+    'Registers (or changes) an HTTP route: SELECT saleshub.route(''GET /v1/leads/{id}'', ''crm.lead_get(uuid)'', ''Read a lead'', ''leads'', cache => ''strict'', answer => ''"Lead"''); answer is a shape as saleshub.answer_schema reads it; accepted: 202 when the work goes on after the answer';
 
-CREATE FUNCTION saleshub.route_catalog() RETURNS jsonb
+CREATE FUNCTION saleshub.route_catalog(described boolean DEFAULT false) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -218,13 +222,18 @@ BEGIN
                    -- what is given out may be noted
                    'read_only', r.method = 'GET' AND NOT (p.prorettype = 'refcursor'::regtype
                                                           AND p.provolatile = 'v'),
-                   'args', coalesce(a.args, '[]')) ORDER BY r.route_id), '[]')
+                   'args', coalesce(a.args, '[]'))
+                   || CASE WHEN described THEN jsonb_build_object(
+                       'operation', p.proname, 'summary', r.summary, 'tag', r.tag,
+                       'description', obj_description(p.oid, 'pg_proc'), 'role', r.role,
+                       'answer', r.answer, 'accepted', r.accepted) ELSE '{}' END
+                   ORDER BY r.route_id), '[]')
           FROM r
           JOIN pg_proc p ON p.oid = r.oid
           JOIN pg_namespace n ON n.oid = p.pronamespace
           LEFT JOIN a ON a.route_id = r.route_id);
 END
 $$;
-ALTER FUNCTION saleshub.route_catalog() OWNER TO saleshub_owner;
-COMMENT ON FUNCTION saleshub.route_catalog() IS
-    'All routes as the gateway needs them: the statement to run, and for each argument where it comes from and its JSON Schema. Routes whose function is gone are left out';
+ALTER FUNCTION saleshub.route_catalog(boolean) OWNER TO saleshub_owner;
+COMMENT ON FUNCTION saleshub.route_catalog(boolean) IS
+    'All routes as the gateway needs them: the statement to run, and for each argument where it comes from and its JSON Schema; described: also what the OpenAPI document says of them. Routes whose function is gone are left out';

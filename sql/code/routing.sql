@@ -222,34 +222,45 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_
 AS $$
 BEGIN
     PERFORM saleshub.route('POST /v1/leads/{id}/route', 'crm.lead_route(uuid, boolean)',
-        'Give a lead to the next member, or say who would get it', 'leads', idempotent => true);
+        'Give a lead to the next member, or say who would get it', 'leads', idempotent => true,
+        answer => '"Routed"');
     PERFORM saleshub.route('GET /v1/routing/rules', 'crm.routing_rules_get()',
-        'List the routing rules and pools', 'routing');
+        'List the routing rules and pools', 'routing',
+        answer => '"RoutingRules"');
     PERFORM saleshub.route('PUT /v1/routing/rules', 'crm.routing_rules_put(jsonb)',
         'Replace the routing rules', 'routing', role => 'manager',
-        args => jsonb_build_object('body', saleshub.routing_rules_schema()));
+        args => jsonb_build_object('body', saleshub.routing_rules_schema()),
+        answer => '"RoutingRules"');
     PERFORM saleshub.route('GET /v1/routing/pools', 'crm.routing_pool_list()',
-        'List the routing pools', 'routing');
+        'List the routing pools', 'routing',
+        answer => saleshub.page_shape('"Pool"'));
     PERFORM saleshub.route('POST /v1/routing/pools', 'crm.routing_pool_create(jsonb)',
         'Create a routing pool', 'routing', role => 'manager', success => 201, idempotent => true,
-        args => jsonb_build_object('body', saleshub.routing_pool_schema('["name"]')));
+        args => jsonb_build_object('body', saleshub.routing_pool_schema('["name"]')),
+        answer => '"Pool"');
     PERFORM saleshub.route('GET /v1/routing/pools/{id}', 'crm.routing_pool_get(uuid)',
-        'Read a routing pool', 'routing');
+        'Read a routing pool', 'routing',
+        answer => '"Pool"');
     PERFORM saleshub.route('PATCH /v1/routing/pools/{id}', 'crm.routing_pool_update(uuid, jsonb)',
         'Change a routing pool', 'routing', role => 'manager',
-        args => jsonb_build_object('patch', saleshub.routing_pool_schema('[]')));
+        args => jsonb_build_object('patch', saleshub.routing_pool_schema('[]')),
+        answer => '"Pool"');
     PERFORM saleshub.route('DELETE /v1/routing/pools/{id}', 'crm.routing_pool_delete(uuid)',
         'Remove a routing pool', 'routing', role => 'manager', success => 204);
     PERFORM saleshub.route('GET /v1/routing/members', 'crm.routing_members_get()',
-        'List what members can take', 'routing');
+        'List what members can take', 'routing',
+        answer => '{"members": ["RoutingMember"]}');
     PERFORM saleshub.route('PUT /v1/routing/members/{id}', 'crm.routing_member_put(uuid, jsonb)',
         'Set what a member can take', 'routing', role => 'manager',
-        args => jsonb_build_object('body', saleshub.routing_member_schema()));
+        args => jsonb_build_object('body', saleshub.routing_member_schema()),
+        answer => '"RoutingMember"');
     PERFORM saleshub.route('GET /v1/routing/calendars', 'crm.routing_calendars_get()',
-        'List the calendars of working hours', 'routing');
+        'List the calendars of working hours', 'routing',
+        answer => '{"calendars": ["object"]}');
     PERFORM saleshub.route('PUT /v1/routing/calendars', 'crm.routing_calendars_put(jsonb)',
         'Replace the calendars of working hours', 'routing', role => 'manager',
-        args => jsonb_build_object('body', saleshub.routing_calendars_schema()));
+        args => jsonb_build_object('body', saleshub.routing_calendars_schema()),
+        answer => '{"calendars": ["object"]}');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_routing() IS 'Registers the routes of routing';

@@ -190,17 +190,22 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/routing/queue', 'crm.routing_queue_list(integer, text, text, uuid)',
-        'List the leads that nobody got', 'routing');
+        'List the leads that nobody got', 'routing',
+        answer => saleshub.page_shape('"RoutingQueueEntry"'));
     PERFORM saleshub.route('POST /v1/routing/queue/{lead}/claim', 'crm.routing_claim(uuid)',
-        'Take a lead out of the queue', 'routing');
+        'Take a lead out of the queue', 'routing',
+        answer => '"Lead"');
     PERFORM saleshub.route('POST /v1/leads:route', 'crm.lead_route_batch(jsonb)',
         'Give the leads without an owner to members', 'leads', role => 'manager', timeout_ms => 60000,
-        args => jsonb_build_object('body', saleshub.route_batch_schema()));
+        args => jsonb_build_object('body', saleshub.route_batch_schema()),
+        answer => '{"routed": "integer", "waiting": "integer", "results": ["Routed"]}');
     PERFORM saleshub.route('GET /v1/routing/settings', 'crm.routing_setting_get()',
-        'Read how routing treats leads', 'routing');
+        'Read how routing treats leads', 'routing',
+        answer => '{"queue_order": "text", "points": {"*": "number"}}');
     PERFORM saleshub.route('PUT /v1/routing/settings', 'crm.routing_setting_put(jsonb, text)',
         'Set how routing treats leads', 'routing', role => 'manager',
-        args => jsonb_build_object('body', saleshub.routing_setting_schema()));
+        args => jsonb_build_object('body', saleshub.routing_setting_schema()),
+        answer => '{"queue_order": "text", "points": {"*": "number"}}');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_routing_queue() IS 'Registers the routes of the queue';

@@ -464,26 +464,33 @@ BEGIN
         'GET /v1/filters', 'crm.filter_list(integer, text, text, text, text, jsonb, boolean)',
         'List saved filters', 'filters', cache => 'strict',
         args => page || jsonb_build_object('filters', jsonb_build_object('fields', (
-            SELECT jsonb_object_agg(f.key, f.value -> 'schema') FROM jsonb_each(meta -> 'filter') f))));
+            SELECT jsonb_object_agg(f.key, f.value -> 'schema') FROM jsonb_each(meta -> 'filter') f))),
+        answer => saleshub.page_shape('"Filter"'));
     PERFORM saleshub.route(
         'POST /v1/filters', 'crm.filter_create(jsonb)', 'Save a filter', 'filters',
-        success => 201, idempotent => true, args => jsonb_build_object('body', meta -> 'create'));
+        success => 201, idempotent => true, args => jsonb_build_object('body', meta -> 'create'),
+        answer => '"Filter"');
     PERFORM saleshub.route('GET /v1/filters/{id}', 'crm.filter_get(uuid, text, text)',
-        'Read a saved filter', 'filters', cache => 'strict');
+        'Read a saved filter', 'filters', cache => 'strict',
+        answer => '"Filter"');
     PERFORM saleshub.route('PATCH /v1/filters/{id}', 'crm.filter_update(uuid, jsonb, text)',
-        'Change a saved filter', 'filters', args => jsonb_build_object('patch', meta -> 'patch'));
+        'Change a saved filter', 'filters', args => jsonb_build_object('patch', meta -> 'patch'),
+        answer => '"Filter"');
     PERFORM saleshub.route('DELETE /v1/filters/{id}', 'crm.filter_delete(uuid, text)',
         'Remove a saved filter', 'filters', success => 204);
     PERFORM saleshub.route('POST /v1/filters/{id}/use', 'crm.filter_use(uuid)',
         'Count that a saved filter was applied', 'filters');
     PERFORM saleshub.route('GET /v1/filters/{id}/uses', 'crm.filter_uses_get(uuid)',
-        'Who used a saved filter, and when', 'filters', cache => 'strict');
+        'Who used a saved filter, and when', 'filters', cache => 'strict',
+        answer => '{"used_count": "integer", "last_used_at": "time?", "days": ["object"], "members": ["object"]}');
     PERFORM saleshub.route('GET /v1/filters/{id}/count', 'crm.filter_count(uuid)',
-        'Count what a saved filter finds', 'filters', cache => 'strict');
+        'Count what a saved filter finds', 'filters', cache => 'strict',
+        answer => '{"count": "integer"}');
     PERFORM saleshub.route('GET /v1/filters/{id}/ids', 'crm.filter_ids(uuid, integer, uuid)',
         'Ids of what a saved filter finds', 'filters', cache => 'strict',
         args => '{"limit": {"minimum": 1, "maximum": 10000, "description": "Ids per page, 1000 unless given"},
-                  "after": {"description": "The next_after of the page before"}}');
+                  "after": {"description": "The next_after of the page before"}}',
+        answer => '{"data": ["uuid"], "next_after": "uuid?"}');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_filter() IS

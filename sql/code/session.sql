@@ -471,7 +471,8 @@ BEGIN
     PERFORM saleshub.route('POST /v1/auth/sign-out', 'crm.sign_out()', 'Sign out', 'auth',
                            success => 204);
     PERFORM saleshub.route('GET /v1/auth/sessions', 'crm.session_list()',
-                           'Devices on which I am signed in', 'auth');
+                           'Devices on which I am signed in', 'auth',
+                           answer => saleshub.page_shape('"Session"'));
     PERFORM saleshub.route('DELETE /v1/auth/sessions', 'crm.session_delete_others()',
                            'Sign out everywhere else', 'auth', success => 204);
     PERFORM saleshub.route('DELETE /v1/auth/sessions/{id}', 'crm.session_delete(uuid)',

@@ -174,15 +174,19 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/routing/sla', 'crm.sla_get()',
-        'List the policies of response times', 'routing');
+        'List the policies of response times', 'routing',
+        answer => '{"policies": ["SlaPolicy"]}');
     PERFORM saleshub.route('PUT /v1/routing/sla', 'crm.sla_put(jsonb)',
         'Replace the policies of response times', 'routing', role => 'manager',
-        args => jsonb_build_object('body', saleshub.sla_schema()));
+        args => jsonb_build_object('body', saleshub.sla_schema()),
+        answer => '{"policies": ["SlaPolicy"]}');
     PERFORM saleshub.route('GET /v1/routing/sla/breaches',
         'crm.sla_breach_list(integer, text, timestamptz, timestamptz, uuid)',
-        'List what was not answered in time', 'routing');
+        'List what was not answered in time', 'routing',
+        answer => saleshub.page_shape('"object"'));
     PERFORM saleshub.route('GET /v1/leads/{id}/sla', 'crm.lead_sla_get(uuid)',
-        'Say when a lead is to be answered', 'leads');
+        'Say when a lead is to be answered', 'leads',
+        answer => '"Sla"');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_sla() IS 'Registers the routes of response times';

@@ -168,14 +168,17 @@ BEGIN
         cache => 'strict', timeout_ms => 30000, args => '{
             "type": {"enum": ["lead", "contact", "company", "deal", "product"],
                      "description": "Only those of such records"},
-            "starts": {"maxLength": 64, "description": "Only those that begin so"}}');
+            "starts": {"maxLength": 64, "description": "Only those that begin so"}}',
+        answer => '{"data": ["Tag"]}');
     PERFORM saleshub.route(
         'PATCH /v1/tags/{tag}', 'crm.tag_update(text, jsonb)', 'Give a tag a colour', 'tags',
-        args => jsonb_build_object('patch', saleshub.tag_schema()));
+        args => jsonb_build_object('patch', saleshub.tag_schema()),
+        answer => '"Tag"');
     PERFORM saleshub.route(
         'POST /v1/tags:rename', 'crm.tag_rename(jsonb)', 'Rename, merge or remove a tag', 'tags',
         role => 'admin', timeout_ms => 60000, idempotent => true,
-        args => jsonb_build_object('body', saleshub.tag_rename_schema()));
+        args => jsonb_build_object('body', saleshub.tag_rename_schema()),
+        answer => '{"from": "text", "to": "text", "counts": {"*": "integer"}}');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_tag() IS 'Registers the routes of tags';

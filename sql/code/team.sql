@@ -286,20 +286,25 @@ CREATE FUNCTION saleshub.routes_team() RETURNS void
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/teams', 'crm.team_list()', 'Teams with their members', 'teams',
-                           cache => 'strict');
+                           cache => 'strict',
+                           answer => saleshub.page_shape('"Team"'));
     PERFORM saleshub.route('POST /v1/teams', 'crm.team_create(jsonb)', 'Create a team', 'teams',
                            success => 201, idempotent => true, role => 'admin',
-                           args => jsonb_build_object('body', saleshub.team_schema('{name}')));
+                           args => jsonb_build_object('body', saleshub.team_schema('{name}')),
+                           answer => '"Team"');
     PERFORM saleshub.route('GET /v1/teams/{id}', 'crm.team_get(uuid)', 'Read a team', 'teams',
-                           cache => 'strict');
+                           cache => 'strict',
+                           answer => '"Team"');
     PERFORM saleshub.route('PATCH /v1/teams/{id}', 'crm.team_update(uuid, jsonb, text)',
                            'Change a team', 'teams', role => 'admin',
-                           args => jsonb_build_object('patch', saleshub.team_schema('{}')));
+                           args => jsonb_build_object('patch', saleshub.team_schema('{}')),
+                           answer => '"Team"');
     PERFORM saleshub.route('DELETE /v1/teams/{id}', 'crm.team_delete(uuid, text)',
                            'Delete a team', 'teams', success => 204, role => 'admin');
     PERFORM saleshub.route('PUT /v1/teams/{id}/members/{member_id}',
                            'crm.team_member_add(uuid, uuid)', 'Put a member into a team', 'teams',
-                           role => 'admin');
+                           role => 'admin',
+                           answer => '"Team"');
     PERFORM saleshub.route('DELETE /v1/teams/{id}/members/{member_id}',
                            'crm.team_member_remove(uuid, uuid)', 'Take a member out of a team',
                            'teams', success => 204, role => 'admin');

@@ -171,10 +171,12 @@ AS $$
 BEGIN
     PERFORM saleshub.route('POST /v1/touches', 'crm.touch_create(jsonb)', 'Note a touch',
                            'analytics', success => 201, idempotent => true,
-                           args => jsonb_build_object('body', saleshub.touch_schema()));
+                           args => jsonb_build_object('body', saleshub.touch_schema()),
+                           answer => '"Touch"');
     PERFORM saleshub.route('GET /v1/touches', 'crm.touch_list(text, uuid)',
                            'The touches about a record', 'analytics',
-                           args => '{"type": {"enum": ["lead", "contact", "company", "deal"]}}');
+                           args => '{"type": {"enum": ["lead", "contact", "company", "deal"]}}',
+                           answer => saleshub.page_shape('"Touch"'));
     PERFORM saleshub.route('DELETE /v1/touches/{id}', 'crm.touch_delete(uuid)', 'Remove a touch',
                            'analytics', success => 204);
 END;

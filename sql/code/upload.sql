@@ -312,9 +312,11 @@ AS $$
 BEGIN
     PERFORM saleshub.route('POST /v1/uploads', 'crm.upload_create(uuid, text)', 'Send a file',
         'uploads', success => 201, idempotent => true, timeout_ms => 60000,
-        args => '{"name": {"maxLength": 255, "description": "Name of the file, else that of the form or of Content-Disposition"}}');
+        args => '{"name": {"maxLength": 255, "description": "Name of the file, else that of the form or of Content-Disposition"}}',
+        answer => '"Upload"');
     PERFORM saleshub.route('GET /v1/uploads/{id}', 'crm.upload_get(uuid)', 'Read about a file',
-        'uploads');
+        'uploads',
+        answer => '"Upload"');
     PERFORM saleshub.route('DELETE /v1/uploads/{id}', 'crm.upload_delete(uuid)', 'Remove a file',
         'uploads', success => 204);
 END

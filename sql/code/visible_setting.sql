@@ -152,10 +152,12 @@ AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/settings/visibility', 'crm.visibility_get()',
                            'Who sees which records and fields', 'settings', cache => 'strict',
-                           role => 'admin');
+                           role => 'admin',
+                           answer => '"Visibility"');
     PERFORM saleshub.route('PATCH /v1/settings/visibility', 'crm.visibility_update(jsonb, text)',
                            'Change who sees which records and fields', 'settings', role => 'admin',
-                           args => jsonb_build_object('patch', saleshub.visibility_schema()));
+                           args => jsonb_build_object('patch', saleshub.visibility_schema()),
+                           answer => '"Visibility"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_visibility() IS

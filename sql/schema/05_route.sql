@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS saleshub.route (
     func text NOT NULL,
     summary text NOT NULL,
     tag text NOT NULL,
-    auth text NOT NULL CONSTRAINT route_auth CHECK (auth IN ('none', 'session')),
+    auth text NOT NULL CONSTRAINT route_auth CHECK (auth IN ('none', 'optional', 'session')),
     cache text NOT NULL CONSTRAINT route_cache CHECK (cache IN ('none', 'strict')),
     success integer NOT NULL CONSTRAINT route_success CHECK (success BETWEEN 200 AND 299),
     idempotent boolean NOT NULL,
@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS saleshub.route (
     args jsonb,
     role text
         CONSTRAINT route_role CHECK (role IN ('admin', 'manager', 'rep', 'readonly')),
+    answer jsonb,
+    accepted boolean NOT NULL DEFAULT false,
     CONSTRAINT route_path UNIQUE (method, path)
 );
 COMMENT ON TABLE saleshub.route IS 'HTTP routes: method and path, and the function that answers';
@@ -28,6 +30,10 @@ COMMENT ON COLUMN saleshub.route.cache IS
     'strict: answers may be kept and are checked against later commits on every use';
 COMMENT ON COLUMN saleshub.route.args IS
     'Per argument: JSON Schema added to what the argument''s type says; filters: the fields';
+COMMENT ON COLUMN saleshub.route.auth IS
+    'session: signed-in members only; optional: who sends a token is checked; none';
+COMMENT ON COLUMN saleshub.route.answer IS 'JSON Schema of what it answers when it succeeds';
+COMMENT ON COLUMN saleshub.route.accepted IS 'May also answer 202: the work goes on';
 COMMENT ON COLUMN saleshub.route.role IS 'The lowest role that may call; NULL: every member';
 ALTER TABLE saleshub.route OWNER TO saleshub_owner;
 REVOKE ALL ON saleshub.route FROM PUBLIC;

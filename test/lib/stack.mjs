@@ -16,6 +16,7 @@ import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { Contract } from './contract.mjs';
 
 const run = promisify(execFile);
 const tree = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -142,12 +143,28 @@ class Stack
 			{ method, headers: all, body: payload, redirect: 'manual' });
 		const text = await response.text();
 		const is_json = /[/+]json/.test(response.headers.get('content-type') ?? '');
-		return {
+		const answer = {
 			status: response.status,
 			headers: response.headers,
 			text,
 			body: is_json && text ? JSON.parse(text) : text,
 		};
+		await this.hold(method, path, answer);
+		return answer;
+	}
+
+	/* Throws when an answer is not what the OpenAPI document says; routes may have come since it was read. */
+	async hold(method, path, { status, headers, body })
+	{
+		const answer = { status, type: headers.get('content-type'), body };
+		let fault = this.contract?.fault(method, path, answer) ?? !this.contract;
+		if (fault)
+		{
+			this.contract = new Contract(await (await fetch(new URL('/openapi.json', this.url))).json());
+			fault = this.contract.fault(method, path, answer);
+		}
+		if (fault)
+			throw new Error(`${method} ${path} ${fault}`);
 	}
 
 	/* A new session, of the sample data's admin unless told otherwise. */
