@@ -24,7 +24,6 @@ CREATE FUNCTION saleshub.schemas_base() RETURNS jsonb
         "TimelineEntry": {"kind": "text", "type": "text", "id": "uuid", "at": "time",
             "actor_id": "uuid?", "changed?": {"*": {"old": "any", "new": "any"}},
             "activity?": "object", "attachment?": "object"},
-        "Conflict": "object",
         "Undo": {"restored": ["object"], "kept": ["object"], "conflicts": ["object"],
             "replayed?": "boolean", "lead_id?": "uuid", "conversion_id?": "uuid", "batch_id?": "uuid"},
         "BatchResult": {"succeeded": "integer", "failed": "integer", "batch_id": "uuid?",
@@ -196,3 +195,53 @@ CREATE FUNCTION saleshub.schemas_report() RETURNS jsonb
             "made_at": "time", "made_by": "uuid?"}
     }'::jsonb;
 COMMENT ON FUNCTION saleshub.schemas_report() IS 'Shapes of the analytics';
+
+CREATE FUNCTION saleshub.schemas_score() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    RETURN '{
+        "ScoreReason": {"label": "text", "points": "number", "group?": "text", "events?": "integer"},
+        "Score": {"score": "number", "fit": "number", "engagement": "number?", "grade": "text?",
+            "as_of": "time?", "version?": "integer", "probability": "number?", "reasons": ["ScoreReason"],
+            "model_reasons": ["object"], "history": [{"at": "time", "cause": "text", "grade": "text?",
+                "score": "number", "previous": "number?", "activity_id": "uuid?",
+                "reasons": ["ScoreReason"]}]},
+        "Chance": {"probability": "number?", "probability_stage": "number?",
+            "probability_manual": "number?", "probability_model": "number?",
+            "probability_version": "integer?", "model_reasons": ["object"]},
+        "ScoreRules": {"version": "integer", "at?": "time", "member_id?": "uuid?", "cap": "number?",
+            "cuts": {"fit": ["number"], "engagement": ["number"]},
+            "thresholds": {"by": "text", "fit": ["number"], "engagement": ["number"]},
+            "history_delta": "number", "groups": [{"id": "uuid", "name": "text", "kind": "text",
+                "cap": "number?"}],
+            "rules": [{"id": "uuid", "label": "text", "group": "text?", "points": "number",
+                "predicate": "object", "per_event": "boolean", "max_n": "integer?",
+                "window_hours": "number?", "half_life_hours": "number?", "active": "boolean"}]},
+        "ScoreVersion": {"version": "integer", "at": "time", "member_id": "uuid?", "rules": "integer",
+            "groups": "integer"},
+        "ScorePreview": {"exact": "boolean", "leads": "integer", "examined": "integer",
+            "cuts": {"fit": ["number"], "engagement": ["number"]}, "regraded": "integer",
+            "rising": "integer", "falling": "integer",
+            "moves": [{"from": "text?", "to": "text?", "leads": "integer"}],
+            "grades": [{"grade": "text?", "now": "integer", "then": "integer"}],
+            "examples": [{"id": "uuid", "grade": ["text?"], "score": ["number"]}]},
+        "ModelCards": {"entity": "lead|deal", "state": "text", "champion": "object?",
+            "challenger": "object?", "insufficient": "object?", "retired": ["object"]},
+        "Training": {"id": "uuid", "entity": "lead|deal", "state": "text", "phase": "text?",
+            "progress": "number?", "fault": "any", "cancel": "boolean", "created_at": "time",
+            "created_by": "uuid?", "started_at": "time?", "finished_at": "time?"}
+    }'::jsonb;
+COMMENT ON FUNCTION saleshub.schemas_score() IS 'Shapes of scoring';
+
+CREATE FUNCTION saleshub.schemas_search() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    RETURN '{
+        "SearchPage": {"data": [{"type": "text", "id": "uuid", "title": "text?", "subtitle": "text?",
+                "snippet": "text?", "score": "number",
+                "reasons": [{"label": "text", "kind?": "text", "score": "number"}]}],
+            "facets?": {"*": [{"value": "text?", "count": "integer", "label?": "text?"}]},
+            "total": "integer", "took_ms": "number", "query_id?": "uuid", "corrected_query?": "text",
+            "next_cursor": "text?"},
+        "Suggestions": {"queries": [{"q": "text", "source": "text"}], "corrected": "boolean",
+            "records": [{"type": "text", "id": "uuid", "title": "text?", "subtitle": "text?"}]}
+    }'::jsonb;
+COMMENT ON FUNCTION saleshub.schemas_search() IS 'Shapes of searches';

@@ -39,7 +39,7 @@ CREATE FUNCTION saleshub.custom_field_fields() RETURNS jsonb
         {"name": "max_length", "type": "integer", "filter": false, "schema": {"minimum": 1}},
         {"name": "default", "column": "default_value", "type": "object",
          "set": {"default_value": "nullif($1 #> ''{b,default}'', ''null'')"},
-         "schema": {"type": ["string", "number", "boolean", "array"]}},
+         "schema": {"type": ["string", "number", "boolean", "array"], "items": {}}},
         {"name": "position", "type": "integer", "sort": true, "not_null": true},
         {"name": "active", "type": "boolean", "not_null": true},
         {"name": "index_state", "type": "text", "read_only": true,

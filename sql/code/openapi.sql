@@ -122,6 +122,9 @@ BEGIN
                        UNION ALL
                        SELECT saleshub.openapi_filters(a -> 'schema') WHERE a ->> 'in' = 'filters') f
              WHERE p IS NOT NULL
+                -- an argument of the name goes before a field
+                AND (a ->> 'in' <> 'filters'
+                     OR NOT r -> 'args' @> jsonb_build_array(jsonb_build_object('wire', p -> 'name')))
              ORDER BY n) x;
     IF (r ->> 'idempotent')::boolean THEN
         parameters := coalesce(parameters, '[]')

@@ -101,7 +101,8 @@ BEGIN
     PERFORM saleshub.route('GET /v1/reports/coverage',
         'crm.report_coverage_get(text, text, text, text, text, text, integer, text, text)',
         'What is open beside what is missing of quotas', 'analytics', timeout_ms => 30000,
-        args => saleshub.report_route_args('{owner,team}'));
+        args => saleshub.report_route_args('{owner,team}'),
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_coverage() IS 'Registers the route of the report of coverage.';

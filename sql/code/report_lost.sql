@@ -143,7 +143,8 @@ BEGIN
     PERFORM saleshub.route('GET /v1/reports/lost',
         'crm.report_lost_get(text, text, text, text, text, text, integer, text, text)',
         'Why and where deals are lost', 'analytics', timeout_ms => 30000,
-        args => saleshub.report_route_args(saleshub.report_lost_groups()));
+        args => saleshub.report_route_args(saleshub.report_lost_groups()),
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_lost() IS 'Registers the route of the report of lost deals.';

@@ -168,7 +168,8 @@ BEGIN
     PERFORM saleshub.route('GET /v1/reports/product',
         'crm.report_product_get(text, text, text, text, text)',
         'How products sell', 'analytics', timeout_ms => 30000,
-        args => saleshub.report_route_args('{}') - '{bucket,fiscal,week_start,group_by}'::text[]);
+        args => saleshub.report_route_args('{}') - '{bucket,fiscal,week_start,group_by}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_product() IS 'Registers the route of the report of products.';

@@ -162,7 +162,8 @@ BEGIN
         'Deals whose closing was pushed', 'analytics', timeout_ms => 30000,
         args => saleshub.report_route_args(saleshub.report_slipped_groups(),
             '{"slip_by": {"enum": ["week", "month", "quarter", "year"],
-                "description": "A slip is a move into a later one of these, month unless given"}}'));
+                "description": "A slip is a move into a later one of these, month unless given"}}'),
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_slipped() IS 'Registers the route of the report of slips.';

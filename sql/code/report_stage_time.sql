@@ -138,7 +138,8 @@ BEGIN
         'How long deals stand in stages', 'analytics', timeout_ms => 30000,
         args => saleshub.report_route_args(array_remove(saleshub.report_sales_groups(), 'stage'),
             '{"pipeline_id": {"description": "The default pipeline unless given"}}')
-            - '{bucket,fiscal,week_start,currency}'::text[]);
+            - '{bucket,fiscal,week_start,currency}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_stage_time() IS

@@ -145,7 +145,8 @@ BEGIN
         'crm.report_stale_get(text, text, text, text)',
         'Open deals that nobody looks after', 'analytics', timeout_ms => 30000,
         args => saleshub.report_route_args(saleshub.report_slipped_groups())
-            - '{from,to,bucket,fiscal,week_start}'::text[]);
+            - '{from,to,bucket,fiscal,week_start}'::text[],
+        answer => '"Report"');
 END;
 $$;
 COMMENT ON FUNCTION saleshub.routes_report_stale() IS 'Registers the route of the report of stale deals.';

@@ -479,7 +479,8 @@ BEGIN
     PERFORM saleshub.route('DELETE /v1/filters/{id}', 'crm.filter_delete(uuid, text)',
         'Remove a saved filter', 'filters', success => 204);
     PERFORM saleshub.route('POST /v1/filters/{id}/use', 'crm.filter_use(uuid)',
-        'Count that a saved filter was applied', 'filters');
+        'Count that a saved filter was applied', 'filters',
+        answer => '"Filter"');
     PERFORM saleshub.route('GET /v1/filters/{id}/uses', 'crm.filter_uses_get(uuid)',
         'Who used a saved filter, and when', 'filters', cache => 'strict',
         answer => '{"used_count": "integer", "last_used_at": "time?", "days": ["object"], "members": ["object"]}');

@@ -174,20 +174,26 @@ AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/leads/{id}/score', 'crm.lead_score_get(uuid, timestamptz)',
         'Explain the score of a lead', 'leads', cache => 'strict', args => '{
-            "at": {"description": "The instant whose score is wanted; now unless given"}}');
+            "at": {"description": "The instant whose score is wanted; now unless given"}}',
+        answer => '"Score"');
     PERFORM saleshub.route('GET /v1/leads/hottest', 'crm.leads_hottest(integer)',
         'List the leads with most engagement now', 'leads', args => '{
-            "limit": {"minimum": 1, "maximum": 100, "description": "How many, 20 unless given"}}');
+            "limit": {"minimum": 1, "maximum": 100, "description": "How many, 20 unless given"}}',
+        answer => '{"as_of": "time", "data": ["Lead"]}');
     PERFORM saleshub.route('GET /v1/scoring/rules', 'crm.score_rules_get()',
-        'List the scoring rules', 'scoring', cache => 'strict');
+        'List the scoring rules', 'scoring', cache => 'strict',
+        answer => '"ScoreRules"');
     PERFORM saleshub.route('PUT /v1/scoring/rules', 'crm.score_rules_put(jsonb)',
         'Replace the scoring rules', 'scoring', role => 'manager', timeout_ms => 60000,
-        args => jsonb_build_object('body', saleshub.score_rules_schema()));
+        args => jsonb_build_object('body', saleshub.score_rules_schema()),
+        answer => '"ScoreRules"');
     PERFORM saleshub.route('GET /v1/scoring/versions', 'crm.score_versions_list(integer, text)',
         'List the versions of the scoring rules', 'scoring', cache => 'strict',
-        args => saleshub.page_args());
+        args => saleshub.page_args(),
+        answer => saleshub.page_shape('"ScoreVersion"'));
     PERFORM saleshub.route('GET /v1/scoring/versions/{version}', 'crm.score_version_get(integer)',
-        'Read a version of the scoring rules', 'scoring', cache => 'strict');
+        'Read a version of the scoring rules', 'scoring', cache => 'strict',
+        answer => '"ScoreRules"');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_score() IS 'Registers the routes of scoring';

@@ -396,23 +396,29 @@ DECLARE
 BEGIN
     PERFORM saleshub.route('GET /v1/scoring/model', 'crm.score_model_card(text)',
         'The model that tells chances, and how good it is', 'scoring', cache => 'strict',
-        args => jsonb_build_object('entity', entity));
+        args => jsonb_build_object('entity', entity),
+        answer => '"ModelCards"');
     PERFORM saleshub.route('POST /v1/scoring/train', 'crm.score_training_create(jsonb)',
         'Train a model', 'scoring', success => 202, timeout_ms => 300000, role => 'manager',
         args => jsonb_build_object('body', jsonb_build_object(
             'type', 'object', 'additionalProperties', false, 'properties', jsonb_build_object(
-                'entity', entity, 'horizon_days', '{"type": "integer", "minimum": 1, "maximum": 3650}'::jsonb))));
+                'entity', entity, 'horizon_days', '{"type": "integer", "minimum": 1, "maximum": 3650}'::jsonb))),
+        answer => '"Training"');
     PERFORM saleshub.route('GET /v1/scoring/train/{id}', 'crm.score_training_get(uuid)',
-        'How far a training has come', 'scoring');
+        'How far a training has come', 'scoring',
+        answer => '"Training"');
     PERFORM saleshub.route('POST /v1/scoring/train/{id}/cancel', 'crm.score_training_cancel(uuid)',
-        'Stop a training', 'scoring', role => 'manager');
+        'Stop a training', 'scoring', role => 'manager',
+        answer => '"Training"');
     PERFORM saleshub.route('PUT /v1/scoring/settings', 'crm.score_model_set(jsonb)',
         'Whether models are looked after automatically', 'scoring', role => 'manager',
         args => jsonb_build_object('body', jsonb_build_object(
             'type', 'object', 'additionalProperties', false, 'required', '["automatic"]'::jsonb,
-            'properties', jsonb_build_object('entity', entity, 'automatic', '{"type": "boolean"}'::jsonb))));
+            'properties', jsonb_build_object('entity', entity, 'automatic', '{"type": "boolean"}'::jsonb))),
+        answer => '{"entity": "lead|deal", "automatic": "boolean"}');
     PERFORM saleshub.route('GET /v1/deals/{id}/probability', 'crm.deal_probability_get(uuid)',
-        'Explain the chance of a deal', 'deals', cache => 'strict');
+        'Explain the chance of a deal', 'deals', cache => 'strict',
+        answer => '"Chance"');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_score_model() IS 'Registers the routes of models';

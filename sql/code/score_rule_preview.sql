@@ -209,12 +209,15 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_
 AS $$
 BEGIN
     PERFORM saleshub.route('GET /v1/scoring/fields', 'crm.score_fields()',
-        'List what conditions of scoring rules may ask for', 'scoring', cache => 'strict');
+        'List what conditions of scoring rules may ask for', 'scoring', cache => 'strict',
+        answer => '{"lead": ["object"], "event": ["object"], "types": {"*": ["text"]}}');
     PERFORM saleshub.route('POST /v1/scoring/preview', 'crm.score_preview(jsonb)',
         'Tell what other scoring rules would do', 'scoring', role => 'manager', timeout_ms => 30000,
-        args => jsonb_build_object('body', saleshub.score_preview_schema()));
+        args => jsonb_build_object('body', saleshub.score_preview_schema()),
+        answer => '"ScorePreview"');
     PERFORM saleshub.route('POST /v1/scoring/versions/{version}/restore', 'crm.score_version_restore(integer)',
-        'Put a version of the scoring rules into force again', 'scoring', role => 'manager', timeout_ms => 60000);
+        'Put a version of the scoring rules into force again', 'scoring', role => 'manager', timeout_ms => 60000,
+        answer => '"ScoreRules"');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_score_edit() IS 'Registers the routes for editing scoring rules';

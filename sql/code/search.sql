@@ -463,7 +463,8 @@ BEGIN
                 "country": {"type": "string", "ops": ["eq", "in"]},
                 "industry": {"type": "string", "ops": ["eq", "in"]},
                 "stage": {"type": "string", "ops": ["eq", "in"]},
-                "activity": {"type": "string", "ops": ["eq", "in"]}}}}');
+                "activity": {"type": "string", "ops": ["eq", "in"]}}}}',
+        answer => '"SearchPage"');
 END
 $$;
 COMMENT ON FUNCTION saleshub.routes_search() IS 'Registers the routes of search';

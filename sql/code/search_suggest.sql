@@ -239,7 +239,8 @@ BEGIN
         'Suggest records and queries', 'search', args => '{
             "q": {"maxLength": 200, "description": "What was typed so far; without it, what was opened last"},
             "types": {"description": "Kinds of records, a comma list: lead, contact, company, deal, activity"},
-            "limit": {"minimum": 1, "maximum": 20, "description": "Records and queries each, 8 unless given"}}');
+            "limit": {"minimum": 1, "maximum": 20, "description": "Records and queries each, 8 unless given"}}',
+        answer => '"Suggestions"');
     PERFORM saleshub.route('POST /v1/search/clicks', 'crm.search_click(jsonb)',
         'Tell that a record was opened', 'search', success => 204,
         args => jsonb_build_object('body', saleshub.search_click_schema()));

@@ -464,15 +464,18 @@ test('many askers of one answer wait for one computation', async () =>
 {
 	await hit('/v1/dashboard');
 	const before = await metric('saleshub_cache_coalesced_total');
-	await waitFor(async () =>
-	{
-		await s.sql("UPDATE crm.deal SET amount = amount + 1 WHERE deal_id = (SELECT deal_id FROM crm.deal WHERE status = 'open' AND deleted_at IS NULL LIMIT 1)");
-		const answers = await Promise.all(Array.from({ length: 40 }, () => admin.api('GET', '/v1/dashboard')));
-		assert.ok(answers.every(({ status }) => status === 200));
-		const sums = new Set(answers.map(({ body }) => body.deals.open_amount.amount));
-		assert.equal(sums.size, 1);
-		return await metric('saleshub_cache_coalesced_total') > before;
-	}, { what: 'coalesced answers' });
+	await s.sql("UPDATE crm.deal SET amount = amount + 1 WHERE deal_id = (SELECT deal_id FROM crm.deal WHERE status = 'open' AND deleted_at IS NULL LIMIT 1)");
+	// the computation cannot end before all have asked
+	const client = await s.connect();
+	await client.query('BEGIN');
+	await client.query('LOCK TABLE saleshub.rollup IN ACCESS EXCLUSIVE MODE');
+	const asked = Promise.all(Array.from({ length: 40 }, () => admin.api('GET', '/v1/dashboard')));
+	await waitFor(async () => await metric('saleshub_http_inflight') >= 40, { what: 'all to have asked' })
+		.finally(() => client.end());
+	const answers = await asked;
+	assert.equal(await metric('saleshub_cache_coalesced_total'), before + 39);
+	assert.ok(answers.every(({ status }) => status === 200));
+	assert.equal(new Set(answers.map(({ body }) => body.deals.open_amount.amount)).size, 1);
 });
 
 test('a restarted PostgreSQL forgets every stamp', async () =>
