@@ -152,6 +152,12 @@ BEGIN
                     'in', 'body', 'wire', 'body', 'required', true, 'schema', r -> 'body'))
                 ELSE '[]' END);
         operation := saleshub.openapi_operation(r);
+        IF r ->> 'operation' = 'health' THEN
+            -- who asks for health is told what is wrong in the same form
+            operation := jsonb_set(operation, '{responses,503}', jsonb_build_object(
+                'description', 'The database is not reachable',
+                'content', operation #> '{responses,200,content}'));
+        END IF;
         IF r ? 'parameters' THEN
             operation := operation || jsonb_build_object('parameters', r -> 'parameters');
         END IF;

@@ -153,16 +153,23 @@ class Stack
 		return answer;
 	}
 
-	/* Throws when an answer is not what the OpenAPI document says; routes may have come since it was read. */
+	/* Whether the OpenAPI document could be read; not while the database is away. */
+	async readContract()
+	{
+		const response = await fetch(new URL('/openapi.json', this.url)).catch(() => undefined);
+		if (!response?.ok)
+			return false;
+		this.contract = new Contract(await response.json());
+		return true;
+	}
+
+	/* Throws when an answer is not what the document says; routes may have come since it was read. */
 	async hold(method, path, { status, headers, body })
 	{
 		const answer = { status, type: headers.get('content-type'), body };
-		let fault = this.contract?.fault(method, path, answer) ?? !this.contract;
-		if (fault)
-		{
-			this.contract = new Contract(await (await fetch(new URL('/openapi.json', this.url))).json());
+		let fault = this.contract?.fault(method, path, answer);
+		if ((fault || !this.contract) && await this.readContract())
 			fault = this.contract.fault(method, path, answer);
-		}
 		if (fault)
 			throw new Error(`${method} ${path} ${fault}`);
 	}
