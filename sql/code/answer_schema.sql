@@ -107,6 +107,12 @@ $$;
 COMMENT ON FUNCTION saleshub.record_shape(jsonb, jsonb) IS
     'The shape of a record with these fields, and of what include adds';
 
+CREATE FUNCTION saleshub.record_answer(noun text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    RETURN to_jsonb(replace(initcap(replace(noun, '_', ' ')), ' ', ''));
+COMMENT ON FUNCTION saleshub.record_answer(text) IS
+    'The shape of a record by the name of its component: SourceCost for source_cost';
+
 CREATE FUNCTION saleshub.page_shape(item jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     RETURN jsonb_build_object('data', jsonb_build_array(item), 'next_cursor', '"text?"'::jsonb,

@@ -39,18 +39,22 @@ DECLARE
     -- what a policy that warns tells of a new record
     warned CONSTANT jsonb := '{"duplicates?": ["object"]}';
 BEGIN
-    RETURN jsonb_build_object(
-        'Lead', (saleshub.lead_meta() -> 'shape') || warned,
-        'Contact', (saleshub.contact_meta() -> 'shape') || warned,
-        'Company', (saleshub.company_meta() -> 'shape') || warned,
-        'Deal', saleshub.deal_meta() -> 'shape',
-        'Activity', (saleshub.activity_meta() -> 'shape') || '{"reminders?": ["object"]}',
-        'Product', saleshub.product_meta() -> 'shape',
-        'Quota', saleshub.quota_meta() -> 'shape',
-        'SourceCost', saleshub.source_cost_meta() -> 'shape',
-        'CustomField', (saleshub.custom_field_meta() -> 'shape') || '{"options?": ["object"]}',
-        'Filter', saleshub.filter_meta() -> 'shape',
-        'Attachment', saleshub.attachment_meta() -> 'shape') || '{
+    RETURN (
+        SELECT jsonb_object_agg(saleshub.record_answer(n.meta ->> 'noun') #>> '{}',
+                   saleshub.record_shape(n.fields || saleshub.record_fields(), n.meta -> 'include') || n.more)
+          FROM (VALUES
+            (saleshub.lead_meta(), saleshub.lead_fields(), warned),
+            (saleshub.contact_meta(), saleshub.contact_fields(), warned),
+            (saleshub.company_meta(), saleshub.company_fields(), warned),
+            (saleshub.deal_meta(), saleshub.deal_fields(), '{}'),
+            (saleshub.activity_meta(), saleshub.activity_fields(), '{"reminders?": ["object"]}'),
+            (saleshub.product_meta(), saleshub.product_fields(), '{}'),
+            (saleshub.quota_meta(), saleshub.quota_fields(), '{}'),
+            (saleshub.source_cost_meta(), saleshub.source_cost_fields(), '{}'),
+            (saleshub.custom_field_meta(), saleshub.custom_field_fields(), '{"options?": ["object"]}'),
+            (saleshub.filter_meta(), saleshub.filter_fields(), '{}'),
+            (saleshub.attachment_meta(), saleshub.attachment_fields(), '{}')) AS n (meta, fields, more)
+    ) || '{
         "DealLine": {"id": "uuid", "product_id": "uuid?", "name": "text?", "quantity": "number",
             "unit_price": "Money?", "discount": "number", "amount": "Money?"},
         "Splits": {"splits": ["object"]},

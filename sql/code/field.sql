@@ -324,7 +324,6 @@ BEGIN
                 FILTER (WHERE f ? 'sort'),
             'filter', jsonb_object_agg(f ->> 'name', saleshub.field_filter(f))
                 FILTER (WHERE saleshub.field_filter(f) IS NOT NULL),
-            'shape', saleshub.record_shape(fields, includes),
             'create', saleshub.duplicate_schema(noun, saleshub.body_schema(fields, false)),
             'patch', saleshub.body_schema(fields, true))
         FROM jsonb_array_elements(fields) WITH ORDINALITY AS e (f, n),

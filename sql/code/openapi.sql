@@ -7,7 +7,7 @@ CREATE FUNCTION saleshub.openapi_parameter(source text, wire text, required bool
     RETURN CASE
         WHEN source = 'prefer' THEN '{"$ref": "#/components/parameters/Prefer"}'
         WHEN wire = 'If-Match' THEN '{"$ref": "#/components/parameters/IfMatch"}'
-        WHEN source IN ('path', 'query') THEN jsonb_strip_nulls(jsonb_build_object(
+        WHEN source IN ('path', 'query', 'header') AND wire <> 'Accept' THEN jsonb_strip_nulls(jsonb_build_object(
             'name', wire, 'in', source, 'required', required OR source = 'path',
             'description', schema -> 'description', 'schema', schema - 'description')) END;
 COMMENT ON FUNCTION saleshub.openapi_parameter(text, text, boolean, jsonb) IS
@@ -70,6 +70,15 @@ $$;
 COMMENT ON FUNCTION saleshub.openapi_errors(jsonb, boolean, boolean) IS
     'The OpenAPI responses of a route of the catalogue that say what went wrong';
 
+CREATE FUNCTION saleshub.openapi_content(r jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    RETURN CASE WHEN (r ->> 'stream')::boolean
+        THEN coalesce(r -> 'answer', '{"*/*": {"schema": {"type": "string", "format": "binary"}}}')
+        ELSE jsonb_build_object('application/json',
+                                jsonb_build_object('schema', coalesce(r -> 'answer', '{}'))) END;
+COMMENT ON FUNCTION saleshub.openapi_content(jsonb) IS
+    'What a route of the catalogue answers, per media type; of streams the answer is said so';
+
 CREATE FUNCTION saleshub.openapi_success(r jsonb, if_match boolean) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -83,26 +92,21 @@ AS $$
                                ('Cache-Status', r ->> 'cache' = 'strict'),
                                ('ETag', k.kept OR if_match)) AS h (name, has)
                  WHERE h.has))
-            || CASE WHEN s.status = '204' THEN '{}'
-                WHEN (r ->> 'stream')::boolean THEN jsonb_build_object('content', coalesce(
-                    nullif(r -> 'answer', 'null'),
-                    '{"*/*": {"schema": {"type": "string", "format": "binary"}}}'))
-                ELSE jsonb_build_object('content', jsonb_build_object('application/json',
-                    jsonb_build_object('schema', coalesce(nullif(r -> 'answer', 'null'), '{}')))) END)
+            || CASE WHEN s.status = '204' THEN '{}' ELSE jsonb_build_object('content', k.content) END)
         || CASE WHEN k.kept THEN '{"304": {"$ref": "#/components/responses/NotModified"}}'
                 ELSE '{}' END::jsonb
         || CASE WHEN k.kept AND r ->> 'path' LIKE '%/{id}'
                 THEN jsonb_build_object('308', jsonb_build_object(
                     'description', 'It was merged into this record, which is at Location',
                     'headers', '{"Location": {"$ref": "#/components/headers/Location"}}'::jsonb,
-                    'content', jsonb_build_object('application/json', jsonb_build_object(
-                        'schema', coalesce(nullif(r -> 'answer', 'null'), '{}'))))) ELSE '{}' END
-      FROM (SELECT r ->> 'method' = 'GET' AND NOT (r ->> 'stream')::boolean AS kept) k,
+                    'content', k.content)) ELSE '{}' END
+      FROM (SELECT r ->> 'method' = 'GET' AND NOT (r ->> 'stream')::boolean AS kept,
+                   saleshub.openapi_content(r) AS content) k,
            LATERAL (SELECT r ->> 'success' UNION SELECT '202' WHERE (r ->> 'accepted')::boolean) s (status)
-     GROUP BY k.kept
+     GROUP BY k.kept, k.content
 $$;
 COMMENT ON FUNCTION saleshub.openapi_success(jsonb, boolean) IS
-    'The OpenAPI responses of a route of the catalogue that succeeds; of streams the answer is said per media type';
+    'The OpenAPI responses of a route of the catalogue that succeeds';
 
 CREATE FUNCTION saleshub.openapi_operation(r jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -144,7 +148,7 @@ BEGIN
         || CASE WHEN body IS NULL THEN '{}' ELSE jsonb_build_object('requestBody', body) END
         || jsonb_build_object('responses',
             saleshub.openapi_errors(r, body IS NOT NULL, if_match)
-            || saleshub.openapi_success(r, if_match));
+            || saleshub.openapi_success(r, if_match) || coalesce(r -> 'responses', '{}'));
 END
 $$;
 COMMENT ON FUNCTION saleshub.openapi_operation(jsonb) IS
@@ -176,9 +180,10 @@ COMMENT ON FUNCTION saleshub.openapi_schemas() IS
 
 CREATE FUNCTION saleshub.may_call(minimum text, role text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    RETURN minimum IS NULL OR role IS NULL
-        OR array_position(ARRAY['readonly', 'rep', 'manager', 'admin'], role)
-           >= array_position(ARRAY['readonly', 'rep', 'manager', 'admin'], minimum);
+AS $$
+    SELECT minimum IS NULL OR role IS NULL
+        OR saleshub.role_rank(role) >= saleshub.role_rank(minimum)
+$$;
 COMMENT ON FUNCTION saleshub.may_call(text, text) IS
     'Whether a member of a role may call what asks for a minimum; either may be NULL: no limit';
 
@@ -188,40 +193,35 @@ AS $$
     SELECT jsonb_object_agg(p.path, p.operations)
       FROM (SELECT r ->> 'path' AS path,
                    jsonb_object_agg(lower(r ->> 'method'), saleshub.openapi_operation(r)) AS operations
-              FROM jsonb_array_elements(saleshub.route_catalog(true)) r
+              FROM jsonb_array_elements(
+                       saleshub.route_catalog(true) || saleshub.openapi_gateway()) r
              WHERE saleshub.may_call(r ->> 'role', openapi_paths.role)
              GROUP BY 1) p
 $$;
 ALTER FUNCTION saleshub.openapi_paths(text) OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.openapi_paths(text) IS
-    'The OpenAPI paths of the catalogue that a role may call; NULL: all';
+    'The OpenAPI paths of the catalogue and of the gateway''s own that a role may call; NULL: all';
 
 CREATE FUNCTION crm.openapi(role text DEFAULT NULL) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    viewer text := coalesce(openapi.role, saleshub.member_role());
-    base jsonb := saleshub.openapi_base();
+    base CONSTANT jsonb := saleshub.openapi_base();
     paths jsonb;
 BEGIN
-    IF openapi.role NOT IN ('readonly', 'rep', 'manager', 'admin') THEN
+    IF saleshub.role_rank(openapi.role) IS NULL AND openapi.role IS NOT NULL THEN
         PERFORM saleshub.bad_parameter('role', 'invalid', 'must be admin, manager, rep or readonly');
     END IF;
-    paths := saleshub.openapi_gateway() || saleshub.openapi_paths(viewer);
-    -- POST of some paths is the gateway's, the rest the database's
-    paths := paths || (
-        SELECT coalesce(jsonb_object_agg(g.key, g.value || (paths -> g.key)), '{}')
-          FROM jsonb_each(saleshub.openapi_gateway()) g);
+    paths := saleshub.openapi_paths(coalesce(openapi.role, saleshub.member_role()));
     RETURN base || jsonb_build_object(
         'paths', paths,
         'tags', (SELECT jsonb_agg(jsonb_build_object('name', t.name, 'description',
-                            coalesce(base #>> ARRAY['x-tags', t.name], initcap(t.name)))
+                            coalesce(saleshub.openapi_tags() ->> t.name, initcap(t.name)))
                         ORDER BY t.name)
                    FROM (SELECT DISTINCT o.value #>> '{tags,0}' AS name
                            FROM jsonb_each(paths) p, jsonb_each(p.value) o) t),
         'components', (base -> 'components') || jsonb_build_object(
-            'responses', saleshub.openapi_responses(), 'schemas', saleshub.openapi_schemas()))
-        - 'x-tags';
+            'responses', saleshub.openapi_responses(), 'schemas', saleshub.openapi_schemas()));
 END
 $$;
 COMMENT ON FUNCTION crm.openapi(text) IS

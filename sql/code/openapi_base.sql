@@ -34,7 +34,13 @@ AS $$
             "Cache-Status": {"description": "Whether the answer was kept (RFC 9211)",
                 "schema": {"type": "string"}},
             "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}}}'
-    || jsonb_build_object('x-tags', '{
+$$;
+COMMENT ON FUNCTION saleshub.openapi_base() IS
+    'What the OpenAPI document says of all routes alike';
+
+CREATE FUNCTION saleshub.openapi_tags() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    RETURN '{
         "activities": "Tasks, calls, meetings, e-mails and notes, linked to records",
         "analytics": "Dashboard, reports, forecasts, quotas and calendars",
         "attachments": "Files on records", "auth": "Sign-in and sessions",
@@ -48,10 +54,9 @@ AS $$
         "products": "Things sold", "routing": "Who gets which lead",
         "scoring": "How promising leads and deals are", "search": "Finding records by words",
         "settings": "Rules of the organisation", "tags": "Labels on records",
-        "teams": "Groups of members", "uploads": "Files that something will refer to"}'::jsonb)
-$$;
-COMMENT ON FUNCTION saleshub.openapi_base() IS
-    'What the OpenAPI document says of all routes alike; x-tags describes the tags';
+        "teams": "Groups of members", "uploads": "Files that something will refer to"}'::jsonb;
+COMMENT ON FUNCTION saleshub.openapi_tags() IS
+    'What the tags of routes mean';
 
 CREATE FUNCTION saleshub.openapi_responses() RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -85,87 +90,80 @@ CREATE FUNCTION saleshub.openapi_gateway() RETURNS jsonb
 AS $$
 DECLARE
     word CONSTANT jsonb := '{"type": "string", "minLength": 8, "maxLength": 128}';
-    channels CONSTANT jsonb := '{"name": "ch", "in": "query", "required": true,
-        "description": "Channels, a comma list: feed, user:me, list:leads, entity:lead:<id>, dash:main",
-        "schema": {"type": "string"}}';
-    routes CONSTANT jsonb[] := ARRAY[
-        jsonb_build_object('method', 'POST', 'path', '/v1/auth/sign-in', 'operation', 'sign_in',
-            'summary', 'Sign in', 'tag', 'auth', 'auth', 'none', 'success', 200,
-            'answer', '"SignedIn"'::jsonb, 'body', '{"type": "object", "required": ["email", "password"],
-                "properties": {"email": {"type": "string"}, "password": {"type": "string"},
+    channels CONSTANT jsonb := '{"in": "query", "wire": "ch", "required": true, "schema": {
+        "type": "string", "description":
+        "Channels, a comma list: feed, user:me, list:leads, entity:lead:<id>, dash:main"}}';
+    health CONSTANT jsonb := '{"status": "ok|degraded|down", "database": "up|down",
+        "redis": "up|down|off", "uptime_s": "integer", "version": "text",
+        "cache": {"hit_rate": "number", "p50_ms": "number"}}';
+BEGIN
+    RETURN (
+        SELECT jsonb_agg(
+            '{"cache": "none", "stream": false, "idempotent": false, "accepted": false, "success": 200,
+              "method": "POST", "auth": "session"}'
+            || r || jsonb_build_object(
+                'answer', saleshub.answer_schema(r -> 'answer'),
+                'args', coalesce(r -> 'args', '[]')
+                    || CASE WHEN r ? 'body' THEN jsonb_build_object(
+                           'in', 'body', 'wire', 'body', 'required', true,
+                           'schema', '{"type": "object"}' || (r -> 'body'))
+                       ELSE '[]' END))
+          FROM unnest(ARRAY[
+            jsonb_build_object('path', '/v1/auth/sign-in', 'operation', 'sign_in',
+                'summary', 'Sign in', 'tag', 'auth', 'auth', 'none', 'answer', 'SignedIn'::text,
+                'body', '{"required": ["email", "password"], "properties": {
+                    "email": {"type": "string"}, "password": {"type": "string"},
                     "org": {"type": "string", "description": "Which one, of several with this address"},
                     "device": {"type": "string"}}}'::jsonb),
-        jsonb_build_object('method', 'POST', 'path', '/v1/auth/sign-up', 'operation', 'sign_up',
-            'summary', 'Found an organisation', 'tag', 'auth', 'auth', 'none', 'success', 201,
-            'answer', '"SignedIn"'::jsonb, 'body', jsonb_build_object('type', 'object',
-                'required', '["org_name", "name", "email", "password"]'::jsonb, 'properties',
-                '{"org_name": {"type": "string"}, "name": {"type": "string"},
-                  "email": {"type": "string", "format": "email"}}'
-                || jsonb_build_object('password', word))),
-        jsonb_build_object('method', 'POST', 'path', '/v1/auth/refresh', 'operation', 'refresh',
-            'summary', 'Get a new access token', 'tag', 'auth', 'auth', 'none', 'success', 200,
-            'answer', '"SignedIn"'::jsonb, 'body', '{"type": "object", "required": ["refresh_token"],
-                "properties": {"refresh_token": {"type": "string"}}}'::jsonb),
-        jsonb_build_object('method', 'POST', 'path', '/v1/me/password', 'operation', 'me_password',
-            'summary', 'Change one''s password', 'tag', 'members', 'auth', 'session', 'success', 204,
-            'body', jsonb_build_object('type', 'object',
-                'required', '["current_password", "new_password"]'::jsonb, 'properties',
-                jsonb_build_object('current_password', '{"type": "string"}'::jsonb,
-                                   'new_password', word))),
-        jsonb_build_object('method', 'POST', 'path', '/v1/members', 'operation', 'member_create',
-            'summary', 'Add a member', 'tag', 'members', 'auth', 'session', 'role', 'admin',
-            'success', 201, 'answer', '"Member"'::jsonb, 'body', jsonb_build_object('type', 'object',
-                'required', '["name", "email"]'::jsonb, 'properties',
-                '{"name": {"type": "string"}, "email": {"type": "string", "format": "email"},
-                  "role": {"type": "string", "enum": ["admin", "manager", "rep", "readonly"]},
-                  "title": {"type": ["string", "null"]}, "timezone": {"type": "string"}}'
-                || jsonb_build_object('password', word))),
-        jsonb_build_object('method', 'GET', 'path', '/v1/health', 'operation', 'health',
-            'summary', 'State of the service', 'tag', 'operations', 'auth', 'none', 'success', 200,
-            'answer', '{"status": "ok|degraded|down", "database": "up|down",
-                "redis": "up|down|off", "uptime_s": "integer", "version": "text",
-                "cache": {"hit_rate": "number", "p50_ms": "number"}}'::jsonb),
-        jsonb_build_object('method', 'GET', 'path', '/v1/poll', 'operation', 'poll',
-            'summary', 'Wait for events', 'tag', 'live', 'auth', 'session', 'success', 200,
-            'answer', '{"events": ["Event"], "next": "text", "reset?": "text"}'::jsonb,
-            'parameters', jsonb_build_array(channels,
-                '{"name": "since", "in": "query", "required": false, "schema": {"type": "string"},
-                  "description": "The next of the answer before; without it: from now on"}'::jsonb,
-                '{"name": "wait", "in": "query", "required": false, "description":
-                  "Seconds to wait for the first event",
-                  "schema": {"type": "integer", "minimum": 0, "maximum": 60}}'::jsonb)),
-        jsonb_build_object('method', 'GET', 'path', '/v1/stream', 'operation', 'stream',
-            'summary', 'Events as they happen (server-sent events)', 'tag', 'live',
-            'auth', 'session', 'success', 200, 'stream', true,
-            'answer', '{"=": {"text/event-stream": {"schema": {"type": "string"}}}}'::jsonb,
-            'parameters', jsonb_build_array(channels,
-                '{"name": "Last-Event-ID", "in": "header", "required": false,
-                  "description": "Go on after this event", "schema": {"type": "string"}}'::jsonb))];
-    result jsonb := '{}';
-    r jsonb;
-    operation jsonb;
-BEGIN
-    FOREACH r IN ARRAY routes LOOP
-        r := '{"cache": "none", "stream": false, "idempotent": false, "accepted": false}' || r
-            || jsonb_build_object('answer', saleshub.answer_schema(r -> 'answer'), 'args',
-                CASE WHEN r ? 'body' THEN jsonb_build_array(jsonb_build_object(
-                    'in', 'body', 'wire', 'body', 'required', true, 'schema', r -> 'body'))
-                ELSE '[]' END);
-        operation := saleshub.openapi_operation(r);
-        IF r ->> 'operation' = 'health' THEN
-            -- who asks for health is told what is wrong in the same form
-            operation := jsonb_set(operation, '{responses,503}', jsonb_build_object(
-                'description', 'The database is not reachable',
-                'content', operation #> '{responses,200,content}'));
-        END IF;
-        IF r ? 'parameters' THEN
-            operation := operation || jsonb_build_object('parameters', r -> 'parameters');
-        END IF;
-        result := result || jsonb_build_object(r ->> 'path',
-            jsonb_build_object(lower(r ->> 'method'), operation));
-    END LOOP;
-    RETURN result;
+            jsonb_build_object('path', '/v1/auth/sign-up', 'operation', 'sign_up',
+                'summary', 'Found an organisation', 'tag', 'auth', 'auth', 'none', 'success', 201,
+                'answer', 'SignedIn'::text, 'body', jsonb_build_object(
+                    'required', '["org_name", "name", "email", "password"]'::jsonb, 'properties',
+                    '{"org_name": {"type": "string"}, "name": {"type": "string"},
+                      "email": {"type": "string", "format": "email"}}'
+                    || jsonb_build_object('password', word))),
+            jsonb_build_object('path', '/v1/auth/refresh', 'operation', 'refresh',
+                'summary', 'Get a new access token', 'tag', 'auth', 'auth', 'none',
+                'answer', 'SignedIn'::text, 'body', '{"required": ["refresh_token"],
+                    "properties": {"refresh_token": {"type": "string"}}}'::jsonb),
+            jsonb_build_object('path', '/v1/me/password', 'operation', 'me_password',
+                'summary', 'Change one''s password', 'tag', 'members', 'success', 204,
+                'body', jsonb_build_object(
+                    'required', '["current_password", "new_password"]'::jsonb, 'properties',
+                    jsonb_build_object('current_password', '{"type": "string"}'::jsonb,
+                                       'new_password', word))),
+            jsonb_build_object('path', '/v1/members', 'operation', 'member_create',
+                'summary', 'Add a member', 'tag', 'members', 'role', 'admin', 'success', 201,
+                'answer', 'Member'::text, 'body', jsonb_build_object(
+                    'required', '["name", "email"]'::jsonb, 'properties',
+                    '{"name": {"type": "string"}, "email": {"type": "string", "format": "email"},
+                      "role": {"type": "string", "enum": ["admin", "manager", "rep", "readonly"]},
+                      "title": {"type": ["string", "null"]}, "timezone": {"type": "string"}}'
+                    || jsonb_build_object('password', word))),
+            jsonb_build_object('method', 'GET', 'path', '/v1/health', 'operation', 'health',
+                'summary', 'State of the service', 'tag', 'operations', 'auth', 'none',
+                'answer', health,
+                -- who asks for health is told what is wrong in the same form
+                'responses', jsonb_build_object('503', jsonb_build_object(
+                    'description', 'The database is not reachable',
+                    'content', jsonb_build_object('application/json', jsonb_build_object(
+                        'schema', saleshub.answer_schema(health)))))),
+            jsonb_build_object('method', 'GET', 'path', '/v1/poll', 'operation', 'poll',
+                'summary', 'Wait for events', 'tag', 'live',
+                'answer', '{"events": ["Event"], "next": "text", "reset?": "text"}'::jsonb,
+                'args', jsonb_build_array(channels,
+                    '{"in": "query", "wire": "since", "required": false, "schema": {"type": "string",
+                      "description": "The next of the answer before; without it: from now on"}}'::jsonb,
+                    '{"in": "query", "wire": "wait", "required": false, "schema": {"type": "integer",
+                      "minimum": 0, "maximum": 60,
+                      "description": "Seconds to wait for the first event"}}'::jsonb)),
+            jsonb_build_object('method', 'GET', 'path', '/v1/stream', 'operation', 'stream',
+                'summary', 'Events as they happen (server-sent events)', 'tag', 'live', 'stream', true,
+                'answer', '{"=": {"text/event-stream": {"schema": {"type": "string"}}}}'::jsonb,
+                'args', jsonb_build_array(channels,
+                    '{"in": "header", "wire": "Last-Event-ID", "required": false, "schema": {
+                      "type": "string", "description": "Go on after this event"}}'::jsonb))]) r);
 END
 $$;
 COMMENT ON FUNCTION saleshub.openapi_gateway() IS
-    'The OpenAPI paths that the gateway answers by itself';
+    'The routes that the gateway answers by itself, as the described catalogue has routes';

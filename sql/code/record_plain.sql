@@ -23,7 +23,7 @@ AS $$
 DECLARE
     noun constant text := meta ->> 'noun';
     base constant text := '/v1/' || (meta ->> 'plural');
-    item constant jsonb := to_jsonb(replace(initcap(replace(noun, '_', ' ')), ' ', ''));
+    item constant jsonb := saleshub.record_answer(noun);
 BEGIN
     PERFORM saleshub.route(
         'GET ' || base, format('crm.%s_list(integer, text, text, jsonb, boolean)', noun), said[1],

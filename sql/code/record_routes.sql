@@ -25,7 +25,7 @@ DECLARE
         || '{"custom.*": {"type": "string", "description": "a custom field by its key, as custom.tier"}}';
     -- A note of a million characters, each escaped in six.
     most integer := CASE noun WHEN 'activity' THEN 8388608 ELSE 1048576 END;
-    item jsonb := to_jsonb(initcap(noun));
+    item jsonb := saleshub.record_answer(noun);
     -- Only activities come in series.
     scoped text := CASE noun WHEN 'activity' THEN ', text' ELSE '' END;
     scope jsonb := CASE noun WHEN 'activity' THEN '{"scope": {

@@ -13,13 +13,17 @@ ALTER FUNCTION saleshub.route_changed() OWNER TO saleshub_owner;
 COMMENT ON FUNCTION saleshub.route_changed() IS
     'Trigger: tells the gateways at commit that the routes have changed';
 
+CREATE FUNCTION saleshub.role_rank(role text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    RETURN array_position(ARRAY['readonly', 'rep', 'manager', 'admin'], role);
+COMMENT ON FUNCTION saleshub.role_rank(text) IS
+    'How much a role may do, from 1; NULL for what is no role';
+
 CREATE FUNCTION saleshub.require_role(minimum text) RETURNS integer
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    ranks CONSTANT text[] := ARRAY['readonly', 'rep', 'manager', 'admin'];
 BEGIN
-    IF array_position(ranks, saleshub.member_role()) >= array_position(ranks, minimum) THEN
+    IF saleshub.role_rank(saleshub.member_role()) >= saleshub.role_rank(minimum) THEN
         RETURN 1;
     END IF;
     RAISE EXCEPTION 'only members of role % or above may do this', minimum
@@ -226,7 +230,9 @@ BEGIN
                    || CASE WHEN described THEN jsonb_build_object(
                        'operation', p.proname, 'summary', r.summary, 'tag', r.tag,
                        'description', obj_description(p.oid, 'pg_proc'), 'role', r.role,
-                       'answer', r.answer, 'accepted', r.accepted) ELSE '{}' END
+                       'accepted', r.accepted) ELSE '{}' END
+                   || CASE WHEN described AND r.answer IS NOT NULL THEN
+                       jsonb_build_object('answer', r.answer) ELSE '{}' END
                    ORDER BY r.route_id), '[]')
           FROM r
           JOIN pg_proc p ON p.oid = r.oid

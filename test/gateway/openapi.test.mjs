@@ -2,18 +2,14 @@
 // answers are what it says is held by test/lib/contract.mjs in all other tests.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Contract } from '../lib/contract.mjs';
 import { stack, waitFor } from '../lib/stack.mjs';
 
 const s = await stack();
 const { status, body: document, headers } = await s.call('GET', '/openapi.json');
+const contract = new Contract(document);
 const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
 	Object.entries(methods).map(([method, operation]) => ({ path, method, operation })));
-
-function resolve(reference)
-{
-	return reference.slice(2).split('/')
-		.reduce((at, key) => at?.[key.replaceAll('~1', '/').replaceAll('~0', '~')], document);
-}
 
 test('everybody reads it, and it is version 3.1', () =>
 {
@@ -39,7 +35,7 @@ test('every reference leads somewhere', () =>
 	const references = new Set([...text.matchAll(/"\$ref":\s*"([^"]+)"/g)].map((m) => m[1]));
 	assert.ok(references.size > 20);
 	for (const reference of references)
-		assert.ok(resolve(reference), reference);
+		assert.ok(contract.resolve({ $ref: reference }), reference);
 });
 
 test('operations have unique names, and say what comes of success and of faults', () =>
@@ -53,7 +49,7 @@ test('operations have unique names, and say what comes of success and of faults'
 		assert.ok(statuses.some((code) => /^4/.test(code)), name);
 		assert.ok(operation.summary && operation.tags.length === 1, name);
 		const placeholders = [...path.matchAll(/\{([^}]+)\}/g)].map((m) => m[1]).sort();
-		const parameters = (operation.parameters ?? []).map((p) => p.$ref ? resolve(p.$ref) : p);
+		const parameters = (operation.parameters ?? []).map((p) => contract.resolve(p));
 		assert.deepEqual(parameters.filter((p) => p.in === 'path').map((p) => p.name).sort(), placeholders, name);
 		assert.equal(new Set(parameters.map((p) => `${p.in} ${p.name}`)).size, parameters.length, name);
 	}
@@ -66,6 +62,8 @@ test('by role: what a member may not call is left out', async () =>
 	const of_admin = await s.api('GET', '/openapi.json');
 	assert.ok(document.paths['/v1/privacy/erase']);
 	assert.equal(of_rep.body.paths['/v1/privacy/erase'], undefined);
+	assert.ok(document.paths['/v1/members'].post);
+	assert.deepEqual(Object.keys(of_rep.body.paths['/v1/members']), ['get']);
 	assert.equal(of_rep.body.paths['/v1/leads'].post.operationId, 'lead_create');
 	assert.ok(of_admin.body.paths['/v1/privacy/erase']);
 	assert.deepEqual((await s.call('GET', '/openapi.json?role=rep')).body, of_rep.body);

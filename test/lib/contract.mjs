@@ -12,7 +12,7 @@ function closed(schema)
 		return schema;
 	const result = Object.fromEntries(Object.entries(schema).map(([key, value]) =>
 		[key, key === 'enum' || key === 'required' ? value : closed(value)]));
-	if (result.properties && !('additionalProperties' in result) && typeof result.type !== 'object')
+	if (result.properties && !('additionalProperties' in result))
 		result.additionalProperties = false;
 	return result;
 }
@@ -49,10 +49,11 @@ export class Contract
 		return undefined;
 	}
 
+	/* The node itself, or what it refers to. */
 	resolve(node)
 	{
 		return node?.$ref
-			? node.$ref.slice(2).split('/').reduce((at, key) => at[key], this.document)
+			? node.$ref.slice(2).split('/').reduce((at, key) => at?.[key], this.document)
 			: node;
 	}
 
