@@ -8,7 +8,6 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -185,36 +184,17 @@ sh_stamp(PG_FUNCTION_ARGS)
 
 /* --- capture --- */
 
-/* The columns of crm.change_log and of saleshub.outbox; the first ones are the same. */
+/* The columns of crm.change_log: those of the outbox, but for the type. */
 enum
 {
-	ROW_ORG,
-	ROW_ID,
-	ROW_ENTITY,
-	ROW_ENTITY_ID,
-	ROW_VERSION,
-	ROW_CHANGED, /* {"field": [old, new]}, or the names of those fields */
-	ROW_ACTOR,
-	ROW_REQUEST,
-	ROW_AT,
-	ROW_OP,
-	ROW_TYPE = ROW_OP,
-	LOG_COLUMNS,
-	ROW_DATA = LOG_COLUMNS,
-	ROW_EVENTS,
-	ROW_IDS, /* of a pack, else NULL */
-	ROW_MASKS,
-	OUTBOX_COLUMNS
+	LOG_OP = OUTBOX_TYPE,
+	LOG_COLUMNS
 };
 
 static const char *const log_names[LOG_COLUMNS] = { "org_id",	 "change_id",  "entity",
 													"entity_id", "version",	   "changed",
 													"actor_id",	 "request_id", "at",
 													"op" };
-static const char *const outbox_names[OUTBOX_COLUMNS] = {
-	"org_id",	  "outbox_id", "entity", "entity_id", "version", "changed", "actor_id",
-	"request_id", "at",		   "type",	 "data",	  "events",	 "ids",		"masks"
-};
 
 /* Statements that make so many records have their events packed. */
 #define PACKED_FROM 32
@@ -226,16 +206,10 @@ struct capture
 	int org, key, version, deleted, status; /* attribute numbers; 0: no such column */
 	const char **names;						/* of the columns that are told, else NULL */
 	Datum *name_texts;
-	Datum told;					 /* text[]: the names of all columns that are told, for packs */
-	struct sh_outbox_pack *pack; /* NULL: each event is a row */
 	pg_uuid_t last_org;
 	bool has_last_org;
 	struct sh_rows *log; /* NULL: nothing to write yet */
-	struct sh_rows *outbox;
-	Oid sequence; /* of outbox ids */
-	Datum common[OUTBOX_COLUMNS];
-	bool nulls[OUTBOX_COLUMNS];
-	pg_uuid_t member;
+	struct sh_outbox outbox;
 	Datum ops[3];	   /* insert, update, delete */
 	MemoryContext row; /* reset after each row */
 };
@@ -335,30 +309,14 @@ event_of(struct capture *c, TupleTableSlot *old, TupleTableSlot *new)
 
 /* --- writing --- */
 
-/* What all rows of a statement share. */
 static void
 open_rows(struct capture *c)
 {
-	const char *request = sh_context_request();
-
 	c->log = sh_rows_open("crm", "change_log", log_names, LOG_COLUMNS, false);
-	c->outbox = sh_rows_open("saleshub", "outbox", outbox_names, OUTBOX_COLUMNS, false);
-	c->sequence = get_relname_relid("outbox_outbox_id_seq", get_namespace_oid("saleshub", false));
-	c->common[ROW_ENTITY] = CStringGetTextDatum(c->entity);
-	c->nulls[ROW_ACTOR] = !sh_context_member(&c->member);
-	c->common[ROW_ACTOR] = UUIDPGetDatum(&c->member);
-	c->nulls[ROW_REQUEST] = !request;
-	if (request)
-		c->common[ROW_REQUEST] = CStringGetTextDatum(request);
-	c->common[ROW_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	c->nulls[ROW_DATA] = true;
+	sh_outbox_begin(&c->outbox, c->entity);
 	c->ops[0] = CStringGetTextDatum("insert");
 	c->ops[1] = CStringGetTextDatum("update");
 	c->ops[2] = CStringGetTextDatum("delete");
-	c->common[ROW_EVENTS] = Int32GetDatum(1);
-	c->nulls[ROW_IDS] = true;
-	c->nulls[ROW_MASKS] = true;
-	sh_worker_notify();
 }
 
 static void
@@ -372,44 +330,18 @@ touch_org(struct capture *c, pg_uuid_t *org)
 }
 
 static void
-write_event(struct capture *c, Datum *values, const bool *nulls, const char *event)
-{
-	values[ROW_ID] = Int64GetDatum(nextval_internal(c->sequence, false));
-	values[ROW_TYPE] = CStringGetTextDatum(psprintf("%s.%s", c->entity, event));
-	sh_rows_add(c->outbox, values, nulls);
-}
-
-static void
-write_pack(struct capture *c)
-{
-	Datum values[OUTBOX_COLUMNS];
-	bool nulls[OUTBOX_COLUMNS];
-
-	if (!c->pack || c->pack->count == 0)
-		return;
-	memcpy(values, c->common, sizeof(values));
-	memcpy(nulls, c->nulls, sizeof(nulls));
-	values[ROW_ORG] = UUIDPGetDatum(&c->pack->org);
-	values[ROW_ENTITY_ID] = UUIDPGetDatum(&c->pack->ids[0]);
-	values[ROW_VERSION] = Int64GetDatum(c->pack->version);
-	values[ROW_CHANGED] = c->told;
-	values[ROW_EVENTS] = Int32GetDatum(c->pack->count);
-	values[ROW_IDS] = sh_outbox_pack_ids(c->pack);
-	values[ROW_MASKS] = sh_outbox_pack_masks(c->pack);
-	nulls[ROW_IDS] = false;
-	nulls[ROW_MASKS] = false;
-	write_event(c, values, nulls, "created");
-	c->pack->count = 0;
-}
-
-static void
 close_rows(struct capture *c)
 {
 	if (!c->log)
 		return;
-	write_pack(c);
 	sh_rows_close(c->log);
-	sh_rows_close(c->outbox);
+	sh_outbox_end(&c->outbox);
+}
+
+static Datum
+type_of(const struct capture *c, const char *event)
+{
+	return CStringGetTextDatum(psprintf("%s.%s", c->entity, event));
 }
 
 static void
@@ -418,34 +350,32 @@ write_row(struct capture *c, TupleTableSlot *old, TupleTableSlot *new, const str
 	TupleTableSlot *row = new ? new : old;
 	Datum values[OUTBOX_COLUMNS];
 	bool isnull;
-	pg_uuid_t *org;
 	pg_uuid_t id;
-	int64 version;
 
-	memcpy(values, c->common, sizeof(values));
-	values[ROW_ORG] = slot_getattr(row, c->org, &isnull);
-	values[ROW_ENTITY_ID] = slot_getattr(row, c->key, &isnull);
-	values[ROW_VERSION] = c->version ? slot_getattr(row, c->version, &isnull) : Int64GetDatum(1);
-	org = DatumGetUUIDP(values[ROW_ORG]);
-	version = DatumGetInt64(values[ROW_VERSION]);
+	memcpy(values, c->outbox.values, sizeof(values));
+	values[OUTBOX_ORG] = slot_getattr(row, c->org, &isnull);
+	values[OUTBOX_ENTITY_ID] = slot_getattr(row, c->key, &isnull);
+	values[OUTBOX_VERSION] = c->version ? slot_getattr(row, c->version, &isnull) : Int64GetDatum(1);
 
 	sh_uuid_v7(&id);
-	values[ROW_ID] = UUIDPGetDatum(&id);
-	values[ROW_CHANGED] = change->changed;
-	values[ROW_OP] = c->ops[!old ? 0 : new ? 1 : 2];
-	sh_rows_add(c->log, values, c->nulls);
+	values[OUTBOX_ID] = UUIDPGetDatum(&id);
+	values[OUTBOX_CHANGED] = change->changed;
+	values[LOG_OP] = c->ops[!old ? 0 : new ? 1 : 2];
+	sh_rows_add(c->log, values, c->outbox.nulls);
 
-	if (c->pack)
+	if (c->outbox.pack)
 	{
-		if (!sh_outbox_pack_takes(c->pack, org, version))
-			write_pack(c);
-		sh_outbox_pack_add(
-			c->pack, org, version, DatumGetUUIDP(values[ROW_ENTITY_ID]), change->mask);
+		sh_outbox_add_packed(&c->outbox,
+							 DatumGetUUIDP(values[OUTBOX_ORG]),
+							 DatumGetUUIDP(values[OUTBOX_ENTITY_ID]),
+							 DatumGetInt64(values[OUTBOX_VERSION]),
+							 change->mask);
 		return;
 	}
-	values[ROW_CHANGED] = PointerGetDatum(
+	values[OUTBOX_CHANGED] = PointerGetDatum(
 		construct_array(change->names, change->count, TEXTOID, -1, false, TYPALIGN_INT));
-	write_event(c, values, c->nulls, event_of(c, old, new));
+	values[OUTBOX_TYPE] = type_of(c, event_of(c, old, new));
+	sh_outbox_add(&c->outbox, values, c->outbox.nulls);
 }
 
 static void
@@ -500,9 +430,9 @@ begin_pack(struct capture *c, const TriggerData *td)
 			told[count++] = c->name_texts[i];
 	if (count > OUTBOX_FIELDS_MAX)
 		return;
-	c->told = PointerGetDatum(construct_array(told, count, TEXTOID, -1, false, TYPALIGN_INT));
-	c->pack = palloc(sizeof(*c->pack));
-	c->pack->count = 0;
+	sh_outbox_pack(&c->outbox,
+				   type_of(c, "created"),
+				   PointerGetDatum(construct_array(told, count, TEXTOID, -1, false, TYPALIGN_INT)));
 }
 
 static struct capture *

@@ -1,102 +1,166 @@
 /*
- * From the outbox to the event log. Events of a statement that writes many rows wait packed, many
- * in a row: most of what they say is the same, and each row of a queue costs three times, when it
- * is written, when it is taken out, and when what was taken out is vacuumed.
+ * Into the outbox, and from there to the event log. Events of a statement that writes many rows
+ * wait packed, many in a row: most of what they say is the same, and each row of a queue costs
+ * three times, when it is written, when it is taken out, and when what was taken out is vacuumed.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "outbox.h"
 
 PG_FUNCTION_INFO_V1(sh_outbox_move);
 
-/* --- packs --- */
+/* --- writing --- */
 
-bool
-sh_outbox_pack_takes(const struct sh_outbox_pack *pack, const pg_uuid_t *org, int64 version)
+/* Events that one row may stand for: as many as fit on its page. */
+#define PACK_MAX 250
+
+static const char *const outbox_names[OUTBOX_COLUMNS] = {
+	"org_id",	  "outbox_id", "entity", "entity_id", "version", "changed", "actor_id",
+	"request_id", "at",		   "type",	 "data",	  "events",	 "ids",		"masks"
+};
+
+/* Events that differ by their records and fields only, in the order in which they came. */
+struct sh_outbox_pack
 {
-	return pack->count < OUTBOX_PACK_MAX &&
-		   (pack->count == 0 ||
-			(pack->version == version && memcmp(&pack->org, org, UUID_LEN) == 0));
+	Datum type;
+	Datum fields;
+	int count;
+	pg_uuid_t org;
+	int64 version;
+	pg_uuid_t ids[PACK_MAX];
+	uint64 masks[PACK_MAX];
+};
+
+void
+sh_outbox_begin(struct sh_outbox *to, const char *entity)
+{
+	const char *request = sh_context_request();
+
+	to->rows = sh_rows_open("saleshub", "outbox", outbox_names, OUTBOX_COLUMNS, false);
+	to->sequence = get_relname_relid("outbox_outbox_id_seq", get_namespace_oid("saleshub", false));
+	to->values[OUTBOX_ENTITY] = CStringGetTextDatum(entity);
+	to->nulls[OUTBOX_ACTOR] = !sh_context_member(&to->member);
+	to->values[OUTBOX_ACTOR] = UUIDPGetDatum(&to->member);
+	to->nulls[OUTBOX_REQUEST] = !request;
+	if (request)
+		to->values[OUTBOX_REQUEST] = CStringGetTextDatum(request);
+	to->values[OUTBOX_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	to->nulls[OUTBOX_DATA] = true;
+	to->values[OUTBOX_EVENTS] = Int32GetDatum(1);
+	to->nulls[OUTBOX_IDS] = true;
+	to->nulls[OUTBOX_MASKS] = true;
+	sh_worker_notify();
 }
 
 void
-sh_outbox_pack_add(struct sh_outbox_pack *pack, const pg_uuid_t *org, int64 version,
-				   const pg_uuid_t *id, uint64 mask)
+sh_outbox_add(struct sh_outbox *to, Datum *values, const bool *nulls)
 {
+	values[OUTBOX_ID] = Int64GetDatum(nextval_internal(to->sequence, false));
+	sh_rows_add(to->rows, values, nulls);
+}
+
+void
+sh_outbox_pack(struct sh_outbox *to, Datum type, Datum fields)
+{
+	to->pack = palloc(sizeof(*to->pack));
+	to->pack->type = type;
+	to->pack->fields = fields;
+	to->pack->count = 0;
+}
+
+static void
+add_pack(struct sh_outbox *to)
+{
+	struct sh_outbox_pack *pack = to->pack;
+	Datum values[OUTBOX_COLUMNS];
+	bool nulls[OUTBOX_COLUMNS];
+	Datum ids[PACK_MAX];
+	Datum masks[PACK_MAX];
+
+	if (pack->count == 0)
+		return;
+	for (int i = 0; i < pack->count; i++)
+	{
+		ids[i] = UUIDPGetDatum(&pack->ids[i]);
+		masks[i] = Int64GetDatum((int64) pack->masks[i]);
+	}
+	memcpy(values, to->values, sizeof(values));
+	memcpy(nulls, to->nulls, sizeof(nulls));
+	values[OUTBOX_ORG] = UUIDPGetDatum(&pack->org);
+	values[OUTBOX_ENTITY_ID] = ids[0];
+	values[OUTBOX_VERSION] = Int64GetDatum(pack->version);
+	values[OUTBOX_CHANGED] = pack->fields;
+	values[OUTBOX_TYPE] = pack->type;
+	values[OUTBOX_EVENTS] = Int32GetDatum(pack->count);
+	values[OUTBOX_IDS] =
+		PointerGetDatum(construct_array(ids, pack->count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	values[OUTBOX_MASKS] = PointerGetDatum(
+		construct_array(masks, pack->count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	nulls[OUTBOX_IDS] = false;
+	nulls[OUTBOX_MASKS] = false;
+	sh_outbox_add(to, values, nulls);
+	pack->count = 0;
+}
+
+void
+sh_outbox_add_packed(struct sh_outbox *to, const pg_uuid_t *org, const pg_uuid_t *id, int64 version,
+					 uint64 mask)
+{
+	struct sh_outbox_pack *pack = to->pack;
+
+	if (pack->count == PACK_MAX || pack->version != version ||
+		memcmp(&pack->org, org, UUID_LEN) != 0)
+		add_pack(to);
 	pack->org = *org;
 	pack->version = version;
 	pack->ids[pack->count] = *id;
 	pack->masks[pack->count++] = mask;
 }
 
-Datum
-sh_outbox_pack_ids(struct sh_outbox_pack *pack)
+void
+sh_outbox_end(struct sh_outbox *to)
 {
-	Datum *values = palloc(pack->count * sizeof(*values));
-
-	for (int i = 0; i < pack->count; i++)
-		values[i] = UUIDPGetDatum(&pack->ids[i]);
-	return PointerGetDatum(
-		construct_array(values, pack->count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-}
-
-Datum
-sh_outbox_pack_masks(const struct sh_outbox_pack *pack)
-{
-	Datum *values = palloc(pack->count * sizeof(*values));
-
-	for (int i = 0; i < pack->count; i++)
-		values[i] = Int64GetDatum((int64) pack->masks[i]);
-	return PointerGetDatum(
-		construct_array(values, pack->count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (!to->rows)
+		return;
+	if (to->pack)
+		add_pack(to);
+	sh_rows_close(to->rows);
 }
 
 /* --- moving --- */
 
-/* The columns of saleshub.event_log, and of the outbox as they are read. */
 enum
 {
-	EVENT_ORG,
-	EVENT_PLACE, /* gseq, or outbox_id */
-	EVENT_TYPE,
-	EVENT_ENTITY,
-	EVENT_ENTITY_ID,
-	EVENT_VERSION,
-	EVENT_CHANGED,
-	EVENT_ACTOR,
-	EVENT_REQUEST,
-	EVENT_AT,
-	EVENT_DATA,
-	EVENT_COLUMNS,
-	EVENT_IDS = EVENT_COLUMNS,
-	EVENT_MASKS,
-	EVENT_READ
+	EVENT_COLUMNS = OUTBOX_DATA + 1
 };
 
-static const char *const event_names[EVENT_COLUMNS] = { "org_id",  "gseq",		"type",
-														"entity",  "entity_id", "version",
-														"changed", "actor_id",	"request_id",
-														"at",	   "data" };
+static const char *const event_names[EVENT_COLUMNS] = { "org_id",	 "gseq",	   "entity",
+														"entity_id", "version",	   "changed",
+														"actor_id",	 "request_id", "at",
+														"type",		 "data" };
 
 struct waiting
 {
-	int64 place;
-	Datum values[EVENT_READ];
-	bool nulls[EVENT_READ];
+	Datum values[OUTBOX_COLUMNS];
+	bool nulls[OUTBOX_COLUMNS];
 };
 
 static int
 compare_waiting(const void *a, const void *b)
 {
-	int64 x = ((const struct waiting *) a)->place;
-	int64 y = ((const struct waiting *) b)->place;
+	int64 x = DatumGetInt64(((const struct waiting *) a)->values[OUTBOX_ID]);
+	int64 y = DatumGetInt64(((const struct waiting *) b)->values[OUTBOX_ID]);
 
 	return x < y ? -1 : x > y ? 1 : 0;
 }
@@ -114,8 +178,8 @@ take(int32 batch, int *count)
 		" ORDER BY o.outbox_id LIMIT $1) i)"
 		" DELETE FROM saleshub.outbox o WHERE o.ctid = ANY (ARRAY("
 		"SELECT s.at_ FROM oldest s WHERE s.events <= $1 OR s.n = 1))"
-		" RETURNING o.org_id, o.outbox_id, o.type, o.entity, o.entity_id, o.version, o.changed,"
-		" o.actor_id, o.request_id, o.at, o.data, o.ids, o.masks";
+		" RETURNING o.org_id, o.outbox_id, o.entity, o.entity_id, o.version, o.changed,"
+		" o.actor_id, o.request_id, o.at, o.type, o.data, o.events, o.ids, o.masks";
 	Oid types[1] = { INT4OID };
 	Datum values[1] = { Int32GetDatum(batch) };
 	struct waiting *rows;
@@ -125,12 +189,9 @@ take(int32 batch, int *count)
 	*count = (int) SPI_processed;
 	rows = palloc(Max(*count, 1) * sizeof(*rows));
 	for (int i = 0; i < *count; i++)
-	{
-		for (int c = 0; c < EVENT_READ; c++)
+		for (int c = 0; c < OUTBOX_COLUMNS; c++)
 			rows[i].values[c] = SPI_getbinval(
 				SPI_tuptable->vals[i], SPI_tuptable->tupdesc, c + 1, &rows[i].nulls[c]);
-		rows[i].place = DatumGetInt64(rows[i].values[EVENT_PLACE]);
-	}
 	qsort(rows, *count, sizeof(*rows), compare_waiting);
 	return rows;
 }
@@ -152,15 +213,10 @@ take_positions(int64 events)
 		   events + 1;
 }
 
-static int
+static int32
 events_of(const struct waiting *row)
 {
-	ArrayType *ids;
-
-	if (row->nulls[EVENT_IDS])
-		return 1;
-	ids = DatumGetArrayTypeP(row->values[EVENT_IDS]);
-	return ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
+	return DatumGetInt32(row->values[OUTBOX_EVENTS]);
 }
 
 static Datum
@@ -190,7 +246,7 @@ write_pack(struct sh_rows *log, const struct waiting *row, int64 place)
 	uint64 last = 0;
 
 	memcpy(values, row->values, sizeof(values));
-	deconstruct_array(DatumGetArrayTypeP(row->values[EVENT_IDS]),
+	deconstruct_array(DatumGetArrayTypeP(row->values[OUTBOX_IDS]),
 					  UUIDOID,
 					  UUID_LEN,
 					  false,
@@ -198,7 +254,7 @@ write_pack(struct sh_rows *log, const struct waiting *row, int64 place)
 					  &ids,
 					  &nulls,
 					  &id_count);
-	deconstruct_array(DatumGetArrayTypeP(row->values[EVENT_MASKS]),
+	deconstruct_array(DatumGetArrayTypeP(row->values[OUTBOX_MASKS]),
 					  INT8OID,
 					  8,
 					  FLOAT8PASSBYVAL,
@@ -206,7 +262,7 @@ write_pack(struct sh_rows *log, const struct waiting *row, int64 place)
 					  &masks,
 					  &nulls,
 					  &mask_count);
-	deconstruct_array(DatumGetArrayTypeP(row->values[EVENT_CHANGED]),
+	deconstruct_array(DatumGetArrayTypeP(row->values[OUTBOX_CHANGED]),
 					  TEXTOID,
 					  -1,
 					  false,
@@ -214,17 +270,17 @@ write_pack(struct sh_rows *log, const struct waiting *row, int64 place)
 					  &names,
 					  &nulls,
 					  &name_count);
-	if (id_count != mask_count || name_count > OUTBOX_FIELDS_MAX)
+	if (id_count != events_of(row) || id_count != mask_count || name_count > OUTBOX_FIELDS_MAX)
 		elog(ERROR, "a pack of events is damaged");
 	for (int i = 0; i < id_count; i++)
 	{
 		uint64 mask = (uint64) DatumGetInt64(masks[i]);
 
 		if (i == 0 || mask != last)
-			values[EVENT_CHANGED] = fields_of(names, name_count, mask);
+			values[OUTBOX_CHANGED] = fields_of(names, name_count, mask);
 		last = mask;
-		values[EVENT_ENTITY_ID] = ids[i];
-		values[EVENT_PLACE] = Int64GetDatum(place + i);
+		values[OUTBOX_ENTITY_ID] = ids[i];
+		values[OUTBOX_ID] = Int64GetDatum(place + i);
 		sh_rows_add(log, values, row->nulls);
 	}
 }
@@ -246,9 +302,9 @@ move(int32 batch)
 	log = sh_rows_open("saleshub", "event_log", event_names, EVENT_COLUMNS, false);
 	for (int i = 0; i < count; i++)
 	{
-		if (rows[i].nulls[EVENT_IDS])
+		if (rows[i].nulls[OUTBOX_IDS])
 		{
-			rows[i].values[EVENT_PLACE] = Int64GetDatum(place);
+			rows[i].values[OUTBOX_ID] = Int64GetDatum(place);
 			sh_rows_add(log, rows[i].values, rows[i].nulls);
 		}
 		else

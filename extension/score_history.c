@@ -4,18 +4,16 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "outbox.h"
 #include "saleshub.h"
 #include "score.h"
 #include "transition.h"
@@ -63,38 +61,6 @@ static const char *const lead_names[LEAD_COLUMNS] = { "org_id",		   "lead_id",	 
 													  "engagement",	   "score_as_of", "grade",
 													  "score_reasons", "status",	  "deleted_at",
 													  "version" };
-
-/* The columns of saleshub.outbox that are given. */
-enum event_column
-{
-	EVENT_ORG,
-	EVENT_ID,
-	EVENT_TYPE,
-	EVENT_ENTITY,
-	EVENT_ENTITY_ID,
-	EVENT_VERSION,
-	EVENT_CHANGED,
-	EVENT_ACTOR,
-	EVENT_REQUEST,
-	EVENT_AT,
-	EVENT_DATA,
-	EVENT_COLUMNS
-};
-
-static const char *const event_names[EVENT_COLUMNS] = { "org_id",  "outbox_id", "type",
-														"entity",  "entity_id", "version",
-														"changed", "actor_id",	"request_id",
-														"at",	   "data" };
-
-/* Events of one statement; rows NULL: none yet. */
-struct told
-{
-	struct sh_rows *rows;
-	Oid sequence;
-	pg_uuid_t member;
-	Datum values[EVENT_COLUMNS];
-	bool nulls[EVENT_COLUMNS];
-};
 
 struct lead_row
 {
@@ -275,43 +241,33 @@ add_change(struct sh_rows *rows, struct lead_row *old, struct lead_row *new, con
  * another grade and why, and who may see it reads it.
  */
 static void
-begin_telling(struct told *told, const char *cause)
+begin_telling(struct sh_outbox *told, const char *cause)
 {
-	const char *request = sh_context_request();
 	Datum changed = CStringGetTextDatum("grade");
 	JsonbParseState *state = NULL;
 
-	told->rows = sh_rows_open("saleshub", "outbox", event_names, EVENT_COLUMNS, false);
-	told->sequence =
-		get_relname_relid("outbox_outbox_id_seq", get_namespace_oid("saleshub", false));
-	told->values[EVENT_TYPE] = CStringGetTextDatum("lead.graded");
-	told->values[EVENT_ENTITY] = CStringGetTextDatum("lead");
-	told->values[EVENT_CHANGED] =
+	sh_outbox_begin(told, "lead");
+	told->values[OUTBOX_TYPE] = CStringGetTextDatum("lead.graded");
+	told->values[OUTBOX_CHANGED] =
 		PointerGetDatum(construct_array(&changed, 1, TEXTOID, -1, false, TYPALIGN_INT));
-	told->nulls[EVENT_ACTOR] = !sh_context_member(&told->member);
-	told->values[EVENT_ACTOR] = UUIDPGetDatum(&told->member);
-	told->nulls[EVENT_REQUEST] = !request;
-	if (request)
-		told->values[EVENT_REQUEST] = CStringGetTextDatum(request);
-	told->values[EVENT_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	sh_json_string(&state, "cause", cause);
-	told->values[EVENT_DATA] =
+	told->values[OUTBOX_DATA] =
 		JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	told->nulls[OUTBOX_DATA] = false;
 }
 
 static void
-tell_grade(struct told *told, struct lead_row *old, struct lead_row *new, const char *cause)
+tell_grade(struct sh_outbox *told, struct lead_row *old, struct lead_row *new, const char *cause)
 {
 	if (same_value(old, new, LEAD_GRADE))
 		return;
 	if (!told->rows)
 		begin_telling(told, cause);
-	told->values[EVENT_ORG] = value_of(new, LEAD_ORG);
-	told->values[EVENT_ID] = Int64GetDatum(nextval_internal(told->sequence, false));
-	told->values[EVENT_ENTITY_ID] = value_of(new, LEAD_ID);
-	told->values[EVENT_VERSION] = value_of(new, LEAD_VERSION);
-	sh_rows_add(told->rows, told->values, told->nulls);
+	told->values[OUTBOX_ORG] = value_of(new, LEAD_ORG);
+	told->values[OUTBOX_ENTITY_ID] = value_of(new, LEAD_ID);
+	told->values[OUTBOX_VERSION] = value_of(new, LEAD_VERSION);
+	sh_outbox_add(told, told->values, told->nulls);
 }
 
 /* --- leads that are closed or opened --- */
@@ -357,7 +313,7 @@ static void
 write_rows(struct sh_rows *to, const TriggerData *trigger, const char *cause)
 {
 	struct moved moved = { 0 };
-	struct told told = { 0 };
+	struct sh_outbox told = { 0 };
 	struct sh_transition rows;
 	struct lead_row old;
 	struct lead_row new;
@@ -380,8 +336,7 @@ write_rows(struct sh_rows *to, const TriggerData *trigger, const char *cause)
 		note_moved(&moved, &old, &new);
 	}
 	sh_transition_close(&rows);
-	if (told.rows)
-		sh_rows_close(told.rows);
+	sh_outbox_end(&told);
 	store_moved(&moved);
 }
 
