@@ -293,27 +293,6 @@ status_named(const text *name)
 	return ROW_NEW;
 }
 
-/* A result of many rows, of the shape that the caller expects. */
-static Tuplestorestate *
-begin_result(FunctionCallInfo fcinfo, TupleDesc *desc)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext caller;
-
-	if (!result || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize) ||
-		!result->expectedDesc)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("this function belongs into FROM, with a list of columns")));
-	caller = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	*desc = CreateTupleDescCopy(result->expectedDesc);
-	result->returnMode = SFRM_Materialize;
-	result->setDesc = *desc;
-	result->setResult = tuplestore_begin_heap(true, false, work_mem);
-	MemoryContextSwitchTo(caller);
-	return result->setResult;
-}
-
 /* saleshub.import_rows(status text) returns setof record: n, line, id, and the values as text */
 Datum
 sh_import_rows(PG_FUNCTION_ARGS)
@@ -324,7 +303,7 @@ sh_import_rows(PG_FUNCTION_ARGS)
 	Datum *values = palloc0(sizeof(Datum) * (outs + 3));
 	bool *nulls = palloc0(sizeof(bool) * (outs + 3));
 	TupleDesc desc;
-	Tuplestorestate *store = begin_result(fcinfo, &desc);
+	Tuplestorestate *store = sh_result_begin(fcinfo, &desc);
 
 	if (desc->natts != outs + 3)
 		ereport(ERROR,
@@ -515,7 +494,7 @@ sh_import_issues(PG_FUNCTION_ARGS)
 	struct batch *batch = current_batch();
 	bool *shown = palloc0(sizeof(bool) * (batch->rows + 1));
 	TupleDesc desc;
-	Tuplestorestate *store = begin_result(fcinfo, &desc);
+	Tuplestorestate *store = sh_result_begin(fcinfo, &desc);
 
 	for (int i = 0; i < list_length(batch->issues); i++)
 	{

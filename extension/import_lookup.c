@@ -7,8 +7,6 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -192,28 +190,6 @@ see(const char *entity, ArrayType *ids, const pg_uuid_t *org, MemoryContext memo
 	return seen;
 }
 
-/* A result of many rows, of the shape that is declared. */
-static Tuplestorestate *
-begin_result(FunctionCallInfo fcinfo, TupleDesc *desc)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext caller;
-
-	if (!result || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("this function belongs into FROM")));
-	caller = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	*desc = CreateTupleDescCopy(*desc);
-	result->returnMode = SFRM_Materialize;
-	result->setDesc = *desc;
-	result->setResult = tuplestore_begin_heap(true, false, work_mem);
-	MemoryContextSwitchTo(caller);
-	return result->setResult;
-}
-
 static void
 put_found(Tuplestorestate *store, TupleDesc desc, ArrayType *places, ArrayType *ids, HTAB *seen)
 {
@@ -248,7 +224,7 @@ sh_import_lookup(PG_FUNCTION_ARGS)
 	const char *field = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	MemoryContext memory = CurrentMemoryContext;
 	TupleDesc desc;
-	Tuplestorestate *store = begin_result(fcinfo, &desc);
+	Tuplestorestate *store = sh_result_begin(fcinfo, &desc);
 	ArrayType *places;
 	ArrayType *ids;
 	pg_uuid_t org;

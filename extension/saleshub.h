@@ -6,6 +6,7 @@
 #include "utils/hsearch.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
+#include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
 /* SQLSTATEs of class SH. Codes SH4xx carry their HTTP status. */
@@ -87,6 +88,12 @@ extern struct sh_rows *sh_rows_open(const char *schema, const char *table,
 extern void sh_rows_add(struct sh_rows *rows, const Datum *values, const bool *nulls);
 /* Write what waits. */
 extern void sh_rows_close(struct sh_rows *rows);
+
+/* result.c: answering with many rows */
+
+/* Where a function that returns a set puts all of its rows, of the shape that is declared or asked.
+ */
+extern Tuplestorestate *sh_result_begin(FunctionCallInfo fcinfo, TupleDesc *desc);
 
 /* org_cache.c: what a backend keeps of organisations */
 

@@ -5,12 +5,10 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/tuplestore.h"
 
 #include "saleshub.h"
 #include "score.h"
@@ -38,27 +36,6 @@ struct preview
 	Tuplestorestate *store;
 	TupleDesc desc;
 };
-
-static void
-begin_result(FunctionCallInfo fcinfo, struct preview *p)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext caller;
-
-	if (!result || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("this function belongs into FROM")));
-	caller = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &p->desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	p->desc = CreateTupleDescCopy(p->desc);
-	p->store = tuplestore_begin_heap(true, false, work_mem);
-	result->returnMode = SFRM_Materialize;
-	result->setDesc = p->desc;
-	result->setResult = p->store;
-	MemoryContextSwitchTo(caller);
-}
 
 static void
 put_lead(struct preview *p, TupleDesc desc, HeapTuple tuple, HTAB *events)
@@ -122,7 +99,7 @@ sh_score_preview(PG_FUNCTION_ARGS)
 	if (!sh_context_org(&p.org))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("no organisation is set")));
-	begin_result(fcinfo, &p);
+	p.store = sh_result_begin(fcinfo, &p.desc);
 	sh_score_compile(&p.org, PG_GETARG_JSONB_P(0), &p.rules);
 	deconstruct_array(
 		PG_GETARG_ARRAYTYPE_P(1), UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &leads, &nulls, &count);

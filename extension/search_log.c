@@ -7,14 +7,12 @@
  */
 #include "postgres.h"
 
-#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 #include "saleshub.h"
 
@@ -133,24 +131,11 @@ take_notes(struct note *out)
 Datum
 sh_search_notes(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext caller;
-	Tuplestorestate *store;
 	TupleDesc desc;
+	Tuplestorestate *store = sh_result_begin(fcinfo, &desc);
 	struct note *notes;
 	int count;
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || !rsinfo ||
-		!(rsinfo->allowedModes & SFRM_Materialize))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("saleshub.search_notes() returns rows")));
-	caller = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
-	store = tuplestore_begin_heap(true, false, work_mem);
-	rsinfo->returnMode = SFRM_Materialize;
-	rsinfo->setResult = store;
-	rsinfo->setDesc = CreateTupleDescCopy(desc);
-	MemoryContextSwitchTo(caller);
 	if (!ring)
 		return (Datum) 0;
 	notes = palloc(NOTES * sizeof(*notes));
@@ -173,7 +158,7 @@ sh_search_notes(PG_FUNCTION_ARGS)
 
 		nulls[2] = !note->has_member;
 		nulls[8] = nulls[9] = !note->has_experiment;
-		tuplestore_putvalues(store, rsinfo->setDesc, values, nulls);
+		tuplestore_putvalues(store, desc, values, nulls);
 	}
 	return (Datum) 0;
 }
