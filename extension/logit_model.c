@@ -4,8 +4,10 @@
 #include <math.h>
 
 #include "fmgr.h"
+#include "nodes/primnodes.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 
 #include "logit_model.h"
@@ -279,4 +281,47 @@ sh_logit_from_json(Jsonb *json)
 	model->intercept = double_of(member(&json->root, "intercept"));
 	read_features(array(&json->root, "features"), model);
 	return model;
+}
+
+/* --- keeping --- */
+
+static bool
+is_constant(const FmgrInfo *flinfo)
+{
+	const FuncExpr *call = (const FuncExpr *) flinfo->fn_expr;
+
+	return call && IsA(call, FuncExpr) && call->args != NIL && IsA(linitial(call->args), Const);
+}
+
+bool
+sh_logit_keeps(const struct logit_kept *kept, Datum model)
+{
+	Jsonb *json;
+
+	if (!kept || kept->constant)
+		return kept != NULL;
+	json = DatumGetJsonbP(model);
+	return VARSIZE(kept->json) == VARSIZE(json) && memcmp(kept->json, json, VARSIZE(json)) == 0;
+}
+
+struct logit_kept *
+sh_logit_keep(FmgrInfo *flinfo, Datum model, Size size)
+{
+	struct logit_kept *kept = flinfo->fn_extra;
+	Jsonb *json = DatumGetJsonbP(model);
+	MemoryContext context;
+	MemoryContext old;
+
+	flinfo->fn_extra = NULL;
+	if (kept)
+		MemoryContextDelete(kept->context);
+	context = AllocSetContextCreate(flinfo->fn_mcxt, "model applied", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	kept = palloc0(size);
+	kept->context = context;
+	kept->json = (Jsonb *) memcpy(palloc(VARSIZE(json)), json, VARSIZE(json));
+	kept->constant = is_constant(flinfo);
+	kept->model = sh_logit_from_json(kept->json);
+	MemoryContextSwitchTo(old);
+	return kept;
 }

@@ -42,5 +42,17 @@ extern Jsonb *sh_logit_to_json(const struct logit_model *model);
  * not ready has no features and an intercept that is the base rate's log odds.
  */
 extern struct logit_model *sh_logit_from_json(Jsonb *json);
-/* Whether an argument of the call is a constant, the same in all calls of the statement. */
-extern bool sh_logit_is_constant(const FmgrInfo *flinfo, int argument);
+
+/* A model as it is kept for the calls of one statement: the first member of what is made of it. */
+struct logit_kept
+{
+	MemoryContext context;
+	Jsonb *json;   /* as it was given */
+	bool constant; /* the statement has no other model */
+	struct logit_model *model;
+};
+
+/* Whether this, which may be NULL, was made of the model, the call's first argument. */
+extern bool sh_logit_keeps(const struct logit_kept *kept, Datum model);
+/* Such a thing of that size in place of what the call has kept, in a context of its own. */
+extern struct logit_kept *sh_logit_keep(FmgrInfo *flinfo, Datum model, Size size);

@@ -11,7 +11,6 @@
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/typcache.h"
 
 #include "logit_model.h"
@@ -25,10 +24,7 @@ PG_FUNCTION_INFO_V1(sh_model_levels_of);
 /* A model ready for rows of one type; kept for the calls of one statement. */
 struct applied
 {
-	MemoryContext context;
-	Jsonb *json;   /* as it was given */
-	bool constant; /* the statement has no other model */
-	struct logit_model *model;
+	struct logit_kept kept;
 	Oid type;
 	int32 typmod;
 	TupleDesc desc;
@@ -36,61 +32,49 @@ struct applied
 	struct logit_reader *reader;
 };
 
-static struct applied *
-applied_new(FmgrInfo *flinfo, Jsonb *json, HeapTupleHeader row)
+static void
+applied_init(struct applied *a, HeapTupleHeader row)
 {
-	MemoryContext context =
-		AllocSetContextCreate(flinfo->fn_mcxt, "model applied", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	struct applied *a = palloc0(sizeof *a);
+	const struct logit_model *model = a->kept.model;
 	TupleDesc desc;
 
-	a->context = context;
-	a->json = (Jsonb *) memcpy(palloc(VARSIZE(json)), json, VARSIZE(json));
-	a->constant = sh_logit_is_constant(flinfo, 0);
-	a->model = sh_logit_from_json(a->json);
 	a->type = HeapTupleHeaderGetTypeId(row);
 	a->typmod = HeapTupleHeaderGetTypMod(row);
 	desc = lookup_rowtype_tupdesc(a->type, a->typmod);
 	a->desc = CreateTupleDescCopy(desc);
 	ReleaseTupleDesc(desc);
-	a->attribute = palloc(Max(a->model->features, 1) * sizeof *a->attribute);
-	a->reader = palloc0(Max(a->model->features, 1) * sizeof *a->reader);
-	for (int f = 0; f < a->model->features; f++)
+	a->attribute = palloc(Max(model->features, 1) * sizeof *a->attribute);
+	a->reader = palloc0(Max(model->features, 1) * sizeof *a->reader);
+	for (int f = 0; f < model->features; f++)
 	{
-		int attribute = SPI_fnumber(a->desc, a->model->feature[f].name);
+		int attribute = SPI_fnumber(a->desc, model->feature[f].name);
 
 		a->attribute[f] = attribute > 0 ? attribute - 1 : -1;
 		if (attribute <= 0)
 			continue;
 		sh_logit_reader(&a->reader[f], SPI_gettypeid(a->desc, attribute));
-		if (a->reader[f].words != a->model->feature[f].words)
+		if (a->reader[f].words != model->feature[f].words)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("column \"%s\" is of another type than the model was trained on",
-							a->model->feature[f].name)));
+							model->feature[f].name)));
 	}
-	MemoryContextSwitchTo(old);
-	return a;
 }
 
 /* The model for this call, made anew when it or the row's type is another. */
 static struct applied *
-applied_for(FmgrInfo *flinfo, Jsonb *json, HeapTupleHeader row)
+applied_for(FmgrInfo *flinfo, Datum model, HeapTupleHeader row)
 {
 	struct applied *a = flinfo->fn_extra;
+	MemoryContext old;
 
-	if (a && a->type == HeapTupleHeaderGetTypeId(row) &&
-		a->typmod == HeapTupleHeaderGetTypMod(row) &&
-		(a->constant ||
-		 (VARSIZE(a->json) == VARSIZE(json) && memcmp(a->json, json, VARSIZE(json)) == 0)))
+	if (sh_logit_keeps(flinfo->fn_extra, model) && a->type == HeapTupleHeaderGetTypeId(row) &&
+		a->typmod == HeapTupleHeaderGetTypMod(row))
 		return a;
-	if (a)
-	{
-		flinfo->fn_extra = NULL;
-		MemoryContextDelete(a->context);
-	}
-	a = applied_new(flinfo, json, row);
+	a = (struct applied *) sh_logit_keep(flinfo, model, sizeof *a);
+	old = MemoryContextSwitchTo(a->kept.context);
+	applied_init(a, row);
+	MemoryContextSwitchTo(old);
 	flinfo->fn_extra = a;
 	return a;
 }
@@ -105,12 +89,13 @@ levels_of(const struct applied *a, HeapTupleHeader row, int *level)
 
 	ItemPointerSetInvalid(&tuple.t_self);
 	heap_deform_tuple(&tuple, a->desc, values, nulls);
-	for (int f = 0; f < a->model->features; f++)
+	for (int f = 0; f < a->kept.model->features; f++)
 	{
 		int i = a->attribute[f];
 
-		level[f] =
-			i < 0 || nulls[i] ? 0 : sh_logit_level(&a->model->feature[f], &a->reader[f], values[i]);
+		level[f] = i < 0 || nulls[i] ?
+					   0 :
+					   sh_logit_level(&a->kept.model->feature[f], &a->reader[f], values[i]);
 	}
 	pfree(values);
 	pfree(nulls);
@@ -121,12 +106,12 @@ Datum
 sh_logit_probability(PG_FUNCTION_ARGS)
 {
 	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(1);
-	struct applied *a = applied_for(fcinfo->flinfo, PG_GETARG_JSONB_P(0), row);
-	int *level = palloc(Max(a->model->features, 1) * sizeof *level);
+	struct applied *a = applied_for(fcinfo->flinfo, PG_GETARG_DATUM(0), row);
+	int *level = palloc(Max(a->kept.model->features, 1) * sizeof *level);
 	double z;
 
 	levels_of(a, row, level);
-	z = sh_logit_log_odds(a->model, level);
+	z = sh_logit_log_odds(a->kept.model, level);
 	pfree(level);
 	PG_RETURN_FLOAT8(sh_logistic(z));
 }
@@ -155,8 +140,8 @@ Datum
 sh_model_levels_of(PG_FUNCTION_ARGS)
 {
 	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(1);
-	struct applied *a = applied_for(fcinfo->flinfo, PG_GETARG_JSONB_P(0), row);
-	int n = a->model->features;
+	struct applied *a = applied_for(fcinfo->flinfo, PG_GETARG_DATUM(0), row);
+	int n = a->kept.model->features;
 	int *level = palloc(Max(n, 1) * sizeof *level);
 	Datum *levels = palloc(Max(n, 1) * sizeof *levels);
 
@@ -171,14 +156,14 @@ Datum
 sh_logit_explain(PG_FUNCTION_ARGS)
 {
 	HeapTupleHeader row = PG_GETARG_HEAPTUPLEHEADER(1);
-	struct applied *a = applied_for(fcinfo->flinfo, PG_GETARG_JSONB_P(0), row);
-	struct logit_model *model = a->model;
+	struct applied *a = applied_for(fcinfo->flinfo, PG_GETARG_DATUM(0), row);
+	struct logit_model *model = a->kept.model;
 	int *level = palloc(Max(model->features, 1) * sizeof *level);
 	JsonbParseState *state = NULL;
 	double z;
 
 	levels_of(a, row, level);
-	z = sh_logit_log_odds(a->model, level);
+	z = sh_logit_log_odds(a->kept.model, level);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	sh_logit_push(&state, "probability", sh_logistic(z));
 	sh_logit_push(&state, "log_odds", z);

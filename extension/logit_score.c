@@ -5,8 +5,6 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "nodes/primnodes.h"
-#include "utils/memutils.h"
 
 #include "logit_model.h"
 #include "logit_value.h"
@@ -31,10 +29,7 @@ struct block
 /* A model ready for values of these types; kept for the calls of one statement. */
 struct scorer
 {
-	MemoryContext context;
-	Jsonb *json;
-	bool constant; /* the statement has no other model */
-	struct logit_model *model;
+	struct logit_kept kept;
 	struct logit_reader *reader; /* of each value */
 	int numbers;
 	int *feature; /* of each number */
@@ -44,19 +39,10 @@ struct scorer
 	int *number; /* of each feature, -1: words */
 };
 
-bool
-sh_logit_is_constant(const FmgrInfo *flinfo, int argument)
-{
-	const FuncExpr *call = (const FuncExpr *) flinfo->fn_expr;
-
-	return call && IsA(call, FuncExpr) && list_length(call->args) > argument &&
-		   IsA(list_nth(call->args, argument), Const);
-}
-
 static void
 set_reader(struct scorer *s, FmgrInfo *flinfo, int f)
 {
-	const struct logit_feature *feature = &s->model->feature[f];
+	const struct logit_feature *feature = &s->kept.model->feature[f];
 	Oid type = get_fn_expr_argtype(flinfo, f + 1);
 
 	/* NULL without a type */
@@ -83,7 +69,7 @@ edge_of(double edge)
 static void
 add_numbers(struct scorer *s)
 {
-	const struct logit_model *model = s->model;
+	const struct logit_model *model = s->kept.model;
 	int blocks = (s->numbers + LANES - 1) / LANES;
 
 	s->block = palloc0(Max(blocks, 1) * sizeof *s->block);
@@ -113,48 +99,37 @@ add_numbers(struct scorer *s)
 }
 
 static void
-check_count(const struct scorer *s, int values)
+check_count(const struct logit_model *model, int values)
 {
-	if (s->model->features > 0 && values != s->model->features)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("the model has %d features, %d values were given", s->model->features, values),
-			 errhint("Values are given in the order of the model's features.")));
+	if (model->features > 0 && values != model->features)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the model has %d features, %d values were given", model->features, values),
+				 errhint("Values are given in the order of the model's features.")));
 }
 
-static struct scorer *
-scorer_new(FmgrInfo *flinfo, Jsonb *json, int values)
+static void
+scorer_init(struct scorer *s, FmgrInfo *flinfo, int values)
 {
-	MemoryContext context =
-		AllocSetContextCreate(flinfo->fn_mcxt, "model applied", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	struct scorer *s = palloc0(sizeof *s);
-	int n;
+	const struct logit_model *model = s->kept.model;
+	int n = Max(model->features, 1);
 
 	if (get_fn_expr_variadic(flinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("values must be given one by one, not as an array")));
-	s->context = context;
-	s->json = (Jsonb *) memcpy(palloc(VARSIZE(json)), json, VARSIZE(json));
-	s->constant = sh_logit_is_constant(flinfo, 0);
-	s->model = sh_logit_from_json(s->json);
-	check_count(s, values);
-	n = Max(s->model->features, 1);
+	check_count(model, values);
 	s->reader = palloc0(n * sizeof *s->reader);
 	s->feature = palloc0(n * sizeof *s->feature);
 	s->number = palloc0(n * sizeof *s->number);
-	for (int f = 0; f < s->model->features; f++)
+	for (int f = 0; f < model->features; f++)
 	{
 		set_reader(s, flinfo, f);
-		s->number[f] = s->model->feature[f].words ? -1 : s->numbers;
-		if (!s->model->feature[f].words)
+		s->number[f] = model->feature[f].words ? -1 : s->numbers;
+		if (!model->feature[f].words)
 			s->feature[s->numbers++] = f;
 	}
 	add_numbers(s);
-	MemoryContextSwitchTo(old);
-	return s;
 }
 
 /* The scorer of this call, made anew when the model is another. */
@@ -162,19 +137,14 @@ static struct scorer *
 scorer_for(FmgrInfo *flinfo, Datum model, int values)
 {
 	struct scorer *s = flinfo->fn_extra;
-	Jsonb *json;
+	MemoryContext old;
 
-	if (s && s->constant)
+	if (sh_logit_keeps(flinfo->fn_extra, model))
 		return s;
-	json = DatumGetJsonbP(model);
-	if (s && VARSIZE(s->json) == VARSIZE(json) && memcmp(s->json, json, VARSIZE(json)) == 0)
-		return s;
-	if (s)
-	{
-		flinfo->fn_extra = NULL;
-		MemoryContextDelete(s->context);
-	}
-	s = scorer_new(flinfo, json, values);
+	s = (struct scorer *) sh_logit_keep(flinfo, model, sizeof *s);
+	old = MemoryContextSwitchTo(s->kept.context);
+	scorer_init(s, flinfo, values);
+	MemoryContextSwitchTo(old);
 	flinfo->fn_extra = s;
 	return s;
 }
@@ -225,7 +195,7 @@ word_level(const struct scorer *s, const NullableDatum *value, int f)
 {
 	if (value->isnull)
 		return 0;
-	return sh_logit_level(&s->model->feature[f], &s->reader[f], value->value);
+	return sh_logit_level(&s->kept.model->feature[f], &s->reader[f], value->value);
 }
 
 /* saleshub.logit_score(model jsonb, VARIADIC "any") returns float8 */
@@ -240,7 +210,7 @@ sh_logit_score(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	s = scorer_for(fcinfo->flinfo, PG_GETARG_DATUM(0), PG_NARGS() - 1);
-	model = s->model;
+	model = s->kept.model;
 	cut_numbers(s, values);
 	/* feature by feature, so that the sum is that of the other functions to the last bit */
 	z = model->intercept;
