@@ -80,47 +80,37 @@ $$;
 COMMENT ON FUNCTION saleshub.score_grade(numeric, numeric, jsonb, boolean) IS
     'The grade of fit and engagement by thresholds in points; without a digit where no rule is per event';
 
-CREATE FUNCTION saleshub.score_tried_cuts(definition jsonb, ids uuid[]) RETURNS jsonb
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    by_ jsonb := definition -> 'thresholds';
-BEGIN
-    IF by_ ->> 'by' = 'points' THEN
-        RETURN by_ - 'by';
-    END IF;
-    RETURN (
-        SELECT jsonb_build_object(
-                   'fit', coalesce(to_jsonb(percentile_disc(ARRAY(SELECT p::float8 / 100 FROM jsonb_array_elements_text(by_ -> 'fit') AS p))
-                       WITHIN GROUP (ORDER BY CASE WHEN t.moved THEN t.fit ELSE l.fit END)), by_ -> 'fit'),
-                   'engagement', coalesce(to_jsonb(percentile_disc(ARRAY(SELECT p::float8 / 100 FROM jsonb_array_elements_text(by_ -> 'engagement') AS p))
-                       WITHIN GROUP (ORDER BY CASE WHEN t.moved THEN nullif(t.engagement, 0) ELSE l.engagement END)
-                       FILTER (WHERE CASE WHEN t.moved THEN t.engagement <> 0 ELSE l.engagement IS NOT NULL END)), by_ -> 'engagement'))
-          FROM saleshub.score_try(definition, ids) AS t
-          JOIN crm.lead AS l ON l.org_id = saleshub.org_id() AND l.lead_id = t.lead_id);
-END
-$$;
-COMMENT ON FUNCTION saleshub.score_tried_cuts(jsonb, uuid[]) IS
-    'Where the grades of proposed rules would lie, in points: percentiles by these leads as they would be';
-
 CREATE FUNCTION saleshub.score_preview_of(definition jsonb, ids uuid[], total bigint) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, crm, pg_temp
 AS $$
 DECLARE
-    cuts jsonb := saleshub.score_tried_cuts(definition, ids);
+    by_ jsonb := definition -> 'thresholds';
+    by_points boolean := by_ ->> 'by' = 'points';
     events boolean := EXISTS (SELECT FROM jsonb_array_elements(definition -> 'rules') AS r
                                WHERE r -> 'per_event' = 'true' AND coalesce(r -> 'active', 'true') = 'true');
 BEGIN
     RETURN (
-        WITH tried AS MATERIALIZED (
-            SELECT l.lead_id, l.score AS old_score, l.grade AS old_grade,
+        WITH scored AS MATERIALIZED (
+            SELECT l.lead_id, l.score AS old_score, l.grade AS old_grade, t.moved,
                    CASE WHEN t.moved THEN t.score ELSE l.score END AS new_score,
-                   CASE WHEN t.moved OR definition #>> '{thresholds,by}' <> 'points'
-                        THEN saleshub.score_grade(CASE WHEN t.moved THEN t.fit ELSE l.fit END,
-                                 CASE WHEN t.moved THEN t.engagement ELSE l.engagement END, cuts, events)
-                        ELSE l.grade END AS new_grade
+                   CASE WHEN t.moved THEN t.fit ELSE l.fit END AS fit,
+                   CASE WHEN t.moved THEN nullif(t.engagement, 0) ELSE l.engagement END AS engagement
               FROM saleshub.score_try(definition, ids) AS t
               JOIN crm.lead AS l ON l.org_id = saleshub.org_id() AND l.lead_id = t.lead_id
+        ), bound AS MATERIALIZED (
+            -- Thresholds in points: percentiles by these leads as they would be.
+            SELECT CASE WHEN by_points THEN by_ - 'by' ELSE (
+                SELECT jsonb_build_object(
+                           'fit', coalesce(to_jsonb(percentile_disc(ARRAY(SELECT p::float8 / 100 FROM jsonb_array_elements_text(by_ -> 'fit') AS p))
+                               WITHIN GROUP (ORDER BY s.fit)), by_ -> 'fit'),
+                           'engagement', coalesce(to_jsonb(percentile_disc(ARRAY(SELECT p::float8 / 100 FROM jsonb_array_elements_text(by_ -> 'engagement') AS p))
+                               WITHIN GROUP (ORDER BY s.engagement) FILTER (WHERE s.engagement IS NOT NULL)), by_ -> 'engagement'))
+                  FROM scored AS s) END AS cuts
+        ), tried AS MATERIALIZED (
+            SELECT s.lead_id, s.old_score, s.old_grade, s.new_score,
+                   CASE WHEN s.moved OR NOT by_points THEN saleshub.score_grade(s.fit, s.engagement, b.cuts, events)
+                        ELSE s.old_grade END AS new_grade
+              FROM scored AS s, bound AS b
         ), counted AS (
             -- Each lead of a sample stands for so many.
             SELECT count(*) AS n, total / greatest(count(*), 1)::numeric AS worth FROM tried
@@ -129,7 +119,7 @@ BEGIN
               FROM tried AS t, counted AS c GROUP BY t.old_grade, t.new_grade, c.worth
         )
         SELECT jsonb_build_object(
-                   'leads', total, 'examined', c.n, 'exact', c.n = total, 'cuts', cuts,
+                   'leads', total, 'examined', c.n, 'exact', c.n = total, 'cuts', b.cuts,
                    'regraded', (SELECT round(count(*) * c.worth) FROM tried AS t WHERE t.new_grade IS DISTINCT FROM t.old_grade),
                    'rising', (SELECT round(count(*) * c.worth) FROM tried AS t WHERE t.new_score > t.old_score),
                    'falling', (SELECT round(count(*) * c.worth) FROM tried AS t WHERE t.new_score < t.old_score),
@@ -147,7 +137,7 @@ BEGIN
                                            ORDER BY abs(e.new_score - e.old_score) DESC, e.lead_id), '[]')
                                   FROM (SELECT * FROM tried AS t WHERE t.new_grade IS DISTINCT FROM t.old_grade
                                          ORDER BY abs(t.new_score - t.old_score) DESC, t.lead_id LIMIT 10) AS e))
-          FROM counted AS c);
+          FROM counted AS c, bound AS b);
 END
 $$;
 COMMENT ON FUNCTION saleshub.score_preview_of(jsonb, uuid[], bigint) IS
