@@ -62,11 +62,6 @@ SQL
 	} | sql -F ' ' | tail -n 1
 }
 
-median()
-{
-	sort -g | awk '{ v[NR] = $1 } END { print (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2) }'
-}
-
 # switch <ENABLE|DISABLE>
 switch()
 {
