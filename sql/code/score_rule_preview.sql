@@ -23,14 +23,9 @@ BEGIN
               FROM jsonb_array_elements(fields -> kind) WITH ORDINALITY AS e (f, n)));
     END LOOP;
     RETURN jsonb_set(fields, '{lead}', (fields -> 'lead') || coalesce((
-        SELECT jsonb_agg(jsonb_build_object('field', 'custom.' || c.key, 'label', c.label,
-                   'type', CASE WHEN c.type = 'multi_enum' THEN 'tags' WHEN c.type = 'reference' THEN 'uuid'
-                                WHEN fields -> 'types' ? c.type THEN c.type ELSE 'text' END)
-                   || CASE WHEN c.type IN ('enum', 'multi_enum') THEN jsonb_build_object('values', (
-                          SELECT jsonb_agg(o -> 'key') FROM jsonb_array_elements(c.options) AS o)) ELSE '{}' END
-                   ORDER BY c.position, c.key)
-          FROM crm.custom_field AS c
-         WHERE c.org_id = saleshub.org_id() AND c.entity = 'lead' AND c.active AND c.deleted_at IS NULL), '[]'));
+        SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('field', f -> 'name', 'label', f -> 'label', 'values', f -> 'values',
+                   'type', CASE WHEN fields -> 'types' ? (f ->> 'custom_type') THEN f -> 'custom_type' ELSE f -> 'type' END)) ORDER BY n)
+          FROM jsonb_array_elements(saleshub.custom_fields('lead')) WITH ORDINALITY AS c (f, n)), '[]'));
 END
 $$;
 COMMENT ON FUNCTION crm.score_fields() IS
