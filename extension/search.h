@@ -106,10 +106,10 @@ struct sh_search_packed
 
 extern void sh_search_packed_open(struct sh_search_packed *doc, const char *data, int len);
 extern uint64 sh_search_packed_term(const struct sh_search_packed *doc, int n);
-/* The number of a term in it, -1 when it has not. */
-extern int sh_search_packed_find(const struct sh_search_packed *doc, uint64 term);
-/* The posting of a term and, behind it, its places. */
+/* The posting of its nth term and, behind it, its places. */
 extern const uint8 *sh_search_packed_post(const struct sh_search_packed *doc, int n);
+/* The same of a term; NULL when it has not. */
+extern const uint8 *sh_search_packed_find(const struct sh_search_packed *doc, uint64 term);
 /* The next word from *at on (start with doc->words): its length or -1 at the end. */
 extern int sh_search_packed_word(const struct sh_search_packed *doc, const uint8 **at,
 								 const char **word, uint64 *term);
@@ -133,9 +133,15 @@ struct sh_search_waiting
 	struct sh_search_packed packed;
 };
 
-#define SEARCH_WAITING_COLUMNS "record_id, kind, lengths, owner_id, day, facets, packed"
-/* By a row of these columns; returns the bytes of its words. */
+/* Those of an organisation; what is put behind says in which order and how many. */
+#define SEARCH_WAITING_QUERY                                                                       \
+	"SELECT record_id, kind, lengths, owner_id, day, facets, packed"                               \
+	" FROM saleshub.search_doc WHERE org_id = $1 AND doc IS NULL"
+/* By a row of such a query; returns the bytes of its words. */
 extern Size sh_search_waiting_read(struct sh_search_waiting *doc, HeapTuple row, TupleDesc desc);
+/* All that such a query, a literal, finds; how many. */
+extern int sh_search_waiting_query(const pg_uuid_t *org, const char *sql,
+								   struct sh_search_waiting **out);
 
 /* --- search_post.c: what is written of a term in a document --- */
 
@@ -152,6 +158,8 @@ extern void sh_search_post_write(StringInfo to, const struct sh_search_hit *hits
 /* Read one; returns where it ends. */
 extern const uint8 *sh_search_post_read(const uint8 *at, struct sh_search_hit *hits, int *count);
 extern const uint8 *sh_search_post_skip(const uint8 *at);
+/* Whether the term is in one of these fields, given as bits. */
+extern bool sh_search_post_has(const uint8 *post, uint8 fields);
 
 extern void sh_search_number_write(StringInfo to, uint32 number);
 

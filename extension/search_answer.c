@@ -42,10 +42,7 @@ push_reasons(JsonbParseState **state, struct eval *eval, const struct eval_hit *
 	double pairs[EVAL_PAIRS_MAX];
 	const struct query *query = eval->query;
 
-	for (int i = 0; i < query->term_count; i++)
-		if (hit->part->lists[i])
-			sh_search_list_rewind(hit->part->lists[i]);
-	sh_rank_document(eval, hit->part, hit->doc, terms);
+	sh_rank_terms(eval, hit, terms);
 	(void) sh_near_score(eval, hit->part, hit->doc, terms, pairs);
 	sh_json_key(state, "reasons");
 	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
@@ -265,16 +262,12 @@ push_corrected(JsonbParseState **state, struct eval *eval)
 {
 	struct correction found[QUERY_TERMS_MAX];
 	double terms[QUERY_TERMS_MAX] = { 0 };
-	const struct eval_hit *best = eval->hit_count > 0 ? &eval->hits[0] : NULL;
 	StringInfoData text;
 	int at = 0;
 	int count;
 
-	for (int i = 0; best && i < eval->query->term_count; i++)
-		if (best->part->lists[i])
-			sh_search_list_rewind(best->part->lists[i]);
-	if (best)
-		sh_rank_document(eval, best->part, best->doc, terms);
+	if (eval->hit_count > 0)
+		sh_rank_terms(eval, &eval->hits[0], terms);
 	count = find_corrections(eval, eval->query->root, terms, found);
 	if (count == 0)
 		return;

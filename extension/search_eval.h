@@ -92,7 +92,6 @@ struct eval_part
 	uint32 first_key;						 /* added to a number: the key of a document */
 	struct sh_search_waiting *waiting;
 	uint64 *seen;	 /* documents that are there for the member; NULL: all */
-	bool only_gone;	 /* all but those that are gone */
 	uint64 *allowed; /* those of them that the filters leave; NULL: all */
 	uint8 *fields;	 /* fields that may be looked at, by document; NULL: all */
 	uint64 *bits[QUERY_TERMS_MAX];
@@ -146,6 +145,13 @@ extern void sh_part_open_all(struct eval *eval);
 extern void sh_part_close_all(struct eval *eval);
 /* The list of a term in a segment, NULL when it has none. */
 extern struct sh_search_list *sh_part_list(struct eval *eval, struct eval_part *part, int term);
+/* The lists that were opened, back to the beginning. */
+extern void sh_part_rewind(struct eval *eval, struct eval_part *part);
+/*
+ * The posting of a term in a document, NULL when it has not the term. In a segment documents are
+ * asked for in ascending order; the list of the term then stands there.
+ */
+extern const uint8 *sh_part_post(struct eval *eval, struct eval_part *part, int term, uint32 doc);
 /* Documents, of those seen, that have a term in its fields. */
 extern uint64 *sh_part_term_bits(struct eval *eval, struct eval_part *part, int term);
 /* Add those of a term that is not the query's, allowed or not. */
@@ -153,8 +159,8 @@ extern void sh_part_add_term(struct eval *eval, struct eval_part *part,
 							 const struct query_term *term, uint64 *bits);
 /* Take the last term out of the query again. */
 extern void sh_part_forget_term(struct eval *eval, int term);
-/* How many. */
-extern int64 sh_part_term_count(struct eval *eval, struct eval_part *part, int term);
+/* How many there are of a term in all parts. */
+extern int64 sh_part_count_term(struct eval *eval, int term);
 extern const uint16 *sh_part_column(struct eval *eval, struct eval_part *part,
 									enum sh_search_facet facet);
 extern uint8 sh_part_record(struct eval *eval, struct eval_part *part, uint32 doc,
@@ -174,7 +180,7 @@ enum
 
 /*
  * Put similar words beside those that may be misspelt; for a later page the same as for the first.
- * True when that changed anything. corrected gets the likeliest spelling of each.
+ * True when that changed anything.
  */
 extern bool sh_expand_typos(struct eval *eval, struct query_node *root, int which);
 
@@ -247,7 +253,8 @@ extern void sh_rank_sort(struct eval *eval);
 /* The score of one document by its terms. */
 extern double sh_rank_document(struct eval *eval, struct eval_part *part, uint32 doc,
 							   double *terms);
-
+/* What each term has in a document that was found, whatever was looked at before. */
+extern void sh_rank_terms(struct eval *eval, const struct eval_hit *hit, double *terms);
 /* What a document gets in all, with what its words have. */
 extern double sh_rank_score(struct eval *eval, struct eval_part *part, uint32 doc, double words,
 							const double *terms);

@@ -332,16 +332,6 @@ is_number(const char *word)
 	return strspn(word, "0123456789") == strlen(word);
 }
 
-static int64
-docs_of(struct eval *eval, int term)
-{
-	int64 docs = 0;
-
-	for (int i = 0; i < eval->part_count; i++)
-		docs += sh_part_term_count(eval, &eval->parts[i], term);
-	return docs;
-}
-
 /*
  * Similar words, the likeliest first. Where a word is known, others that begin with the same letter
  * will do: few misspell that.
@@ -383,7 +373,7 @@ known_part(struct eval *eval, const char *text, int len, uint8 fields)
 		return NULL;
 	node = sh_query_node(QUERY_WORD, fields);
 	node->term = sh_query_term(eval->query, one.word.term, one.word.text, fields, OFF_BOOST);
-	if (docs_of(eval, node->term) > 0)
+	if (sh_part_count_term(eval, node->term) > 0)
 		return node;
 	/* A term that was new leaves no trace: its bits in the parts would be taken for another's. */
 	if (node->term >= terms)
@@ -409,7 +399,7 @@ halves(struct eval *eval, const char *word, uint8 fields)
 			struct query_node *left = known_part(eval, word, at, fields);
 			struct query_node *right =
 				left ? known_part(eval, word + from, len - from, fields) : NULL;
-			int64 docs = right ? Min(docs_of(eval, left->term), docs_of(eval, right->term)) : 0;
+			int64 docs = right ? Min(sh_part_count_term(eval, left->term), sh_part_count_term(eval, right->term)) : 0;
 
 			if (docs > best_docs)
 			{
@@ -464,7 +454,7 @@ spell(struct eval *eval, struct query_node *node, int which)
 	struct candidate **found;
 	const struct candidate *first = NULL;
 	struct query_node *two;
-	int64 typed_docs = docs_of(eval, node->term);
+	int64 typed_docs = sh_part_count_term(eval, node->term);
 	char word[SEARCH_WORD_MAX + 1];
 	int count;
 
@@ -482,7 +472,7 @@ spell(struct eval *eval, struct query_node *node, int which)
 			continue;
 		other = word_node(eval, found[i], node->fields, pow(OFF_BOOST, found[i]->distance));
 		if (!may_be_meant(
-				found[i], first ? first : found[i], docs_of(eval, other->term), typed_docs, which))
+				found[i], first ? first : found[i], sh_part_count_term(eval, other->term), typed_docs, which))
 		{
 			if (other->term >= terms)
 				sh_part_forget_term(eval, other->term);

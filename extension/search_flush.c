@@ -56,8 +56,7 @@ take_waiting(const pg_uuid_t *org, struct sh_search_waiting **out)
 	SPI_connect();
 	cursor = SPI_cursor_open_with_args(
 		NULL,
-		"SELECT " SEARCH_WAITING_COLUMNS " FROM saleshub.search_doc"
-		" WHERE org_id = $1 AND doc IS NULL LIMIT 20000 FOR UPDATE SKIP LOCKED",
+		SEARCH_WAITING_QUERY " LIMIT 20000 FOR UPDATE SKIP LOCKED",
 		1,
 		(Oid[]){ UUIDOID },
 		(Datum[]){ UUIDPGetDatum(org) },

@@ -108,13 +108,7 @@ phrase_bits(struct eval *eval, struct eval_part *part, const struct query_node *
 	for (int i = 0; i < phrase->count; i++)
 		sh_bits_and(bits, sh_part_term_bits(eval, part, phrase->parts[i]->term), part->docs);
 	/* Their postings are read again, in order. */
-	for (int i = 0; i < phrase->count && part->segment; i++)
-	{
-		struct sh_search_list *list = sh_part_list(eval, part, phrase->parts[i]->term);
-
-		if (list)
-			sh_search_list_rewind(list);
-	}
+	sh_part_rewind(eval, part);
 	for (uint32 doc = sh_bits_next(bits, part->docs, 0); doc != SEARCH_END;
 		 doc = sh_bits_next(bits, part->docs, doc + 1))
 	{

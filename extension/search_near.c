@@ -16,49 +16,27 @@
 
 /* --- places --- */
 
-/* Posting and places of a term in a document of the part; false when it has not the term. */
-static bool
-find_post(struct eval *eval, struct eval_part *part, int term, uint32 doc, const uint8 **post,
-		  const uint8 **places)
-{
-	struct sh_search_list *list;
-
-	if (part->waiting)
-	{
-		const struct sh_search_packed *packed = &part->waiting[doc].packed;
-		int n = sh_search_packed_find(packed, eval->query->terms[term].term);
-
-		if (n < 0)
-			return false;
-		*post = sh_search_packed_post(packed, n);
-		*places = sh_search_post_skip(*post);
-		return true;
-	}
-	list = sh_part_list(eval, part, term);
-	if (!list || sh_search_list_seek(list, doc) != doc)
-		return false;
-	*post = sh_search_list_post(list);
-	*places = sh_search_list_places(list);
-	return true;
-}
-
 int
 sh_places(struct eval *eval, struct eval_part *part, int term, uint32 doc, uint8 fields,
 		  struct eval_place **out)
 {
 	struct sh_search_hit hits[SEARCH_FIELDS];
-	const uint8 *post, *places;
+	const uint8 *post = sh_part_post(eval, part, term, doc);
+	const uint8 *places;
 	struct eval_place *all;
 	int count;
 	int n = 0;
 	int total = 0;
 
-	if (!find_post(eval, part, term, doc, &post, &places))
+	if (!post)
 	{
 		*out = palloc(sizeof(**out));
 		return 0;
 	}
-	sh_search_post_read(post, hits, &count);
+	places = sh_search_post_read(post, hits, &count);
+	/* In a segment they do not stand behind it. */
+	if (!part->waiting)
+		places = sh_search_list_places(part->lists[term]);
 	for (int i = 0; i < count; i++)
 		total += hits[i].count;
 	all = palloc(Max(total, 1) * sizeof(*all));

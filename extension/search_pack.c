@@ -268,7 +268,13 @@ sh_search_packed_term(const struct sh_search_packed *doc, int n)
 	return sh_search_get64(doc->hashes + (Size) n * 8);
 }
 
-int
+const uint8 *
+sh_search_packed_post(const struct sh_search_packed *doc, int n)
+{
+	return doc->base + sh_search_get32(doc->posts + (Size) n * 4);
+}
+
+const uint8 *
 sh_search_packed_find(const struct sh_search_packed *doc, uint64 term)
 {
 	int low = 0;
@@ -283,13 +289,9 @@ sh_search_packed_find(const struct sh_search_packed *doc, uint64 term)
 		else
 			high = middle;
 	}
-	return low < doc->terms && sh_search_packed_term(doc, low) == term ? low : -1;
-}
-
-const uint8 *
-sh_search_packed_post(const struct sh_search_packed *doc, int n)
-{
-	return doc->base + sh_search_get32(doc->posts + (Size) n * 4);
+	return low < doc->terms && sh_search_packed_term(doc, low) == term ?
+			   sh_search_packed_post(doc, low) :
+			   NULL;
 }
 
 int

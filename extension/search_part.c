@@ -1,52 +1,10 @@
 /* The parts of an index as a query meets them, and what it may find of each. */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/uuid.h"
-
-#include "saleshub.h"
 #include "search_eval.h"
 
 /* Keys of documents that wait begin here: they come behind all others of the same score. */
 #define WAITING_KEYS 0x80000000u
-
-/* --- documents that wait --- */
-
-static void
-open_waiting(struct eval *eval, struct eval_part *part)
-{
-	static const Oid types[] = { UUIDOID };
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext before;
-	struct sh_identity identity;
-
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan("SELECT record_id, kind, lengths, owner_id, day, facets, packed"
-								 " FROM saleshub.search_doc WHERE org_id = $1 AND doc IS NULL"
-								 " ORDER BY record_id, kind",
-								 1,
-								 types),
-						 (Datum[]){ UUIDPGetDatum(&eval->org) },
-						 NULL,
-						 true,
-						 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the documents that wait");
-	before = MemoryContextSwitchTo(context);
-	part->docs = (uint32) SPI_processed;
-	part->first_key = WAITING_KEYS;
-	part->waiting = palloc_extended(Max(part->docs, 1) * sizeof(*part->waiting), MCXT_ALLOC_HUGE);
-	for (uint32 i = 0; i < part->docs; i++)
-		(void) sh_search_waiting_read(
-			&part->waiting[i], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-	MemoryContextSwitchTo(before);
-	SPI_finish();
-	sh_owner_leave(&identity);
-}
 
 /* --- parts --- */
 
@@ -55,6 +13,7 @@ sh_part_open_all(struct eval *eval)
 {
 	struct sh_search_segment *segments;
 	int count = sh_search_segments(&eval->org, &segments);
+	struct eval_part *waiting;
 
 	eval->parts = palloc0((count + 1) * sizeof(*eval->parts));
 	for (int i = 0; i < count; i++)
@@ -63,8 +22,11 @@ sh_part_open_all(struct eval *eval)
 		eval->parts[i].docs = (uint32) (segments[i].last - segments[i].first) + 1;
 		eval->parts[i].first_key = (uint32) segments[i].first;
 	}
-	open_waiting(eval, &eval->parts[count]);
-	eval->part_count = count + (eval->parts[count].docs > 0);
+	waiting = &eval->parts[count];
+	waiting->docs = (uint32) sh_search_waiting_query(
+		&eval->org, SEARCH_WAITING_QUERY " ORDER BY record_id, kind", &waiting->waiting);
+	waiting->first_key = WAITING_KEYS;
+	eval->part_count = count + (waiting->docs > 0);
 }
 
 void
@@ -89,20 +51,26 @@ sh_part_list(struct eval *eval, struct eval_part *part, int term)
 	return part->lists[term];
 }
 
-/* --- documents with a term --- */
-
-static bool
-has_field(const uint8 *post, uint8 fields)
+void
+sh_part_rewind(struct eval *eval, struct eval_part *part)
 {
-	struct sh_search_hit hits[SEARCH_FIELDS];
-	int count;
-
-	sh_search_post_read(post, hits, &count);
-	for (int i = 0; i < count; i++)
-		if (fields & (1 << hits[i].field))
-			return true;
-	return false;
+	for (int i = 0; i < eval->query->term_count; i++)
+		if (part->lists[i])
+			sh_search_list_rewind(part->lists[i]);
 }
+
+const uint8 *
+sh_part_post(struct eval *eval, struct eval_part *part, int term, uint32 doc)
+{
+	struct sh_search_list *list;
+
+	if (part->waiting)
+		return sh_search_packed_find(&part->waiting[doc].packed, eval->query->terms[term].term);
+	list = sh_part_list(eval, part, term);
+	return list && sh_search_list_seek(list, doc) == doc ? sh_search_list_post(list) : NULL;
+}
+
+/* --- documents with a term --- */
 
 static void
 waiting_bits(struct eval_part *part, const struct query_term *term, uint64 *bits)
@@ -110,9 +78,9 @@ waiting_bits(struct eval_part *part, const struct query_term *term, uint64 *bits
 	for (uint32 doc = 0; doc < part->docs; doc++)
 	{
 		uint8 fields = term->fields & (part->fields ? part->fields[doc] : QUERY_ANYWHERE);
-		int n = sh_search_packed_find(&part->waiting[doc].packed, term->term);
+		const uint8 *post = sh_search_packed_find(&part->waiting[doc].packed, term->term);
 
-		if (n >= 0 && has_field(sh_search_packed_post(&part->waiting[doc].packed, n), fields))
+		if (post && sh_search_post_has(post, fields))
 			bits_set(bits, doc);
 	}
 }
@@ -137,7 +105,7 @@ list_bits(struct eval_part *part, const struct query_term *term, struct sh_searc
 			uint32 doc = list->doc[list->at];
 			uint8 fields = term->fields & (part->fields ? part->fields[doc] : QUERY_ANYWHERE);
 
-			if (has_field(sh_search_list_post(list), fields))
+			if (sh_search_post_has(sh_search_list_post(list), fields))
 				bits_set(bits, doc);
 		}
 	}
@@ -183,14 +151,13 @@ sh_part_term_bits(struct eval *eval, struct eval_part *part, int term)
 	return bits;
 }
 
-int64
-sh_part_term_count(struct eval *eval, struct eval_part *part, int term)
+static int64
+count_term(struct eval *eval, struct eval_part *part, int term)
 {
 	struct sh_search_list *list;
 	int64 count;
 
-	if (part->waiting || (part->seen && !part->only_gone) || part->fields ||
-		eval->query->terms[term].fields != QUERY_ANYWHERE)
+	if (part->waiting || part->fields || eval->query->terms[term].fields != QUERY_ANYWHERE)
 		return (int64) sh_bits_count(sh_part_term_bits(eval, part, term), part->docs);
 	list = sh_part_list(eval, part, term);
 	if (!list)
@@ -201,6 +168,16 @@ sh_part_term_count(struct eval *eval, struct eval_part *part, int term)
 			count--;
 	sh_search_list_rewind(list);
 	return count;
+}
+
+int64
+sh_part_count_term(struct eval *eval, int term)
+{
+	int64 docs = 0;
+
+	for (int i = 0; i < eval->part_count; i++)
+		docs += count_term(eval, &eval->parts[i], term);
+	return docs;
 }
 
 void

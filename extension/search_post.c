@@ -89,3 +89,16 @@ sh_search_post_skip(const uint8 *at)
 
 	return sh_search_post_read(at, hits, &count);
 }
+
+bool
+sh_search_post_has(const uint8 *post, uint8 fields)
+{
+	struct sh_search_hit hits[SEARCH_FIELDS];
+	int count;
+
+	sh_search_post_read(post, hits, &count);
+	for (int i = 0; i < count; i++)
+		if (fields & (1 << hits[i].field))
+			return true;
+	return false;
+}

@@ -104,15 +104,6 @@ threshold(const struct eval *eval)
 
 /* --- one document --- */
 
-static const uint8 *
-waiting_post(const struct eval_part *part, uint32 doc, uint64 term)
-{
-	const struct sh_search_packed *packed = &part->waiting[doc].packed;
-	int n = sh_search_packed_find(packed, term);
-
-	return n < 0 ? NULL : sh_search_packed_post(packed, n);
-}
-
 double
 sh_rank_document(struct eval *eval, struct eval_part *part, uint32 doc, double *terms)
 {
@@ -122,22 +113,14 @@ sh_rank_document(struct eval *eval, struct eval_part *part, uint32 doc, double *
 	for (int i = 0; i < eval->query->term_count; i++)
 	{
 		const struct query_term *term = &eval->query->terms[i];
-		const uint8 *post = NULL;
+		const uint8 *post;
 		double part_score;
 
 		if (terms)
 			terms[i] = 0;
 		if (term->boost == 0)
 			continue;
-		if (part->waiting)
-			post = waiting_post(part, doc, term->term);
-		else
-		{
-			struct sh_search_list *list = sh_part_list(eval, part, i);
-
-			if (list && sh_search_list_seek(list, doc) == doc)
-				post = sh_search_list_post(list);
-		}
+		post = sh_part_post(eval, part, i, doc);
 		if (!post)
 			continue;
 		part_score = sh_search_score_post(eval, term, fields, post);
@@ -157,12 +140,11 @@ sh_rank_score(struct eval *eval, struct eval_part *part, uint32 doc, double word
 	return words + sh_search_score_fresh(eval, part, doc) + sh_boost_of(part, doc);
 }
 
-static void
-rewind_lists(struct eval *eval, struct eval_part *part)
+void
+sh_rank_terms(struct eval *eval, const struct eval_hit *hit, double *terms)
 {
-	for (int i = 0; i < eval->query->term_count; i++)
-		if (part->lists[i])
-			sh_search_list_rewind(part->lists[i]);
+	sh_part_rewind(eval, hit->part);
+	(void) sh_rank_document(eval, hit->part, hit->doc, terms);
 }
 
 /* Whether a query that is simple finds a document with these scores by term. */
@@ -182,7 +164,7 @@ rank_boosted(struct eval *eval, struct eval_part *part, const uint64 *found)
 {
 	double terms[QUERY_TERMS_MAX];
 
-	rewind_lists(eval, part);
+	sh_part_rewind(eval, part);
 	for (int i = 0; i < part->boost_count; i++)
 	{
 		uint32 doc = part->boosts[i].doc;
@@ -213,7 +195,7 @@ rank_few(struct eval *eval, struct eval_part *part, const uint64 *found)
 {
 	double terms[QUERY_TERMS_MAX];
 
-	rewind_lists(eval, part);
+	sh_part_rewind(eval, part);
 	for (uint32 doc = sh_bits_next(found, part->docs, 0); doc != SEARCH_END;
 		 doc = sh_bits_next(found, part->docs, doc + 1))
 	{

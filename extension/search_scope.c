@@ -42,7 +42,6 @@ leave_gone(struct eval_part *part)
 		return;
 	for (int i = 0; i < part->segment->gone_count; i++)
 		bits_clear(seen_of(part), part->segment->gone[i]);
-	part->only_gone = true;
 }
 
 /* --- filters --- */
@@ -83,25 +82,6 @@ apply_filters(struct eval *eval, struct eval_part *part)
 /* --- who sees what --- */
 
 static void
-read_strings(JsonbContainer *array, const char ***out, int *count)
-{
-	JsonbIterator *it = JsonbIteratorInit(array);
-	JsonbIteratorToken token;
-	JsonbValue v;
-	int size = 16;
-
-	*out = palloc(size * sizeof(**out));
-	*count = 0;
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-		if (token == WJB_ELEM && v.type == jbvString)
-		{
-			if (*count == size)
-				*out = repalloc(*out, (size *= 2) * sizeof(**out));
-			(*out)[(*count)++] = pnstrdup(v.val.string.val, v.val.string.len);
-		}
-}
-
-static void
 read_scope(JsonbContainer *scope, int kind, struct kind_scope *out)
 {
 	JsonbContainer *of_kind = sh_json_container(scope, sh_kind_name(kind));
@@ -114,7 +94,7 @@ read_scope(JsonbContainer *scope, int kind, struct kind_scope *out)
 	out->all = sh_json_truth(of_kind, "all", false);
 	out->by_record = sh_json_truth(of_kind, "by_record", false);
 	if (owners)
-		read_strings(owners, &out->owners, &out->count);
+		out->owners = sh_search_texts(owners, &out->count);
 }
 
 static bool
@@ -222,7 +202,6 @@ apply_scope(struct eval *eval, struct eval_part *part, const struct kind_scope *
 		if (part->fields[doc] == 0)
 			bits_clear(seen_of(part), doc);
 	}
-	part->only_gone = false;
 }
 
 void

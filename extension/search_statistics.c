@@ -7,7 +7,6 @@
 #include "saleshub.h"
 #include "search_eval.h"
 
-/* Enough of a term to tell it from the others of a query. */
 char *
 sh_search_term_key(const struct query_term *term)
 {
@@ -70,11 +69,7 @@ sh_search_statistics(struct eval *eval, JsonbContainer *options)
 
 	eval->scoring.docs = 0;
 	for (int i = 0; i < eval->query->term_count; i++)
-	{
-		eval->query->terms[i].docs = 0;
-		for (int p = 0; p < eval->part_count; p++)
-			eval->query->terms[i].docs += sh_part_term_count(eval, &eval->parts[p], i);
-	}
+		eval->query->terms[i].docs = sh_part_count_term(eval, i);
 	for (int i = 0; i < eval->part_count; i++)
 		add_part_statistics(eval, &eval->parts[i], words);
 	/* Lengths that do not depend on what others wrote. */

@@ -133,57 +133,14 @@ add_hit(struct suggest *s, uint8 kind, const pg_uuid_t *record)
 	return true;
 }
 
-static bool
-has_field(const uint8 *post)
-{
-	struct sh_search_hit hits[SEARCH_FIELDS];
-	int count;
-
-	sh_search_post_read(post, hits, &count);
-	for (int i = 0; i < count; i++)
-		if (FIELDS & (1 << hits[i].field))
-			return true;
-	return false;
-}
-
 /* --- documents that wait --- */
-
-static void
-open_waiting(struct suggest *s)
-{
-	static const Oid types[] = { UUIDOID };
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext before;
-	struct sh_identity identity;
-
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(sh_plan("SELECT " SEARCH_WAITING_COLUMNS
-								 " FROM saleshub.search_doc WHERE org_id = $1 AND doc IS NULL"
-								 " ORDER BY record_id DESC, kind DESC LIMIT " WAITING_MAX,
-								 1,
-								 types),
-						 (Datum[]){ UUIDPGetDatum(&s->org) },
-						 NULL,
-						 true,
-						 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the documents that wait");
-	before = MemoryContextSwitchTo(context);
-	s->waiting_count = (int) SPI_processed;
-	s->waiting = palloc(Max(s->waiting_count, 1) * sizeof(*s->waiting));
-	for (int i = 0; i < s->waiting_count; i++)
-		(void) sh_search_waiting_read(&s->waiting[i], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-	MemoryContextSwitchTo(before);
-	SPI_finish();
-	sh_owner_leave(&identity);
-}
 
 static bool
 waiting_has(const struct sh_search_packed *doc, uint64 term)
 {
-	int n = sh_search_packed_find(doc, term);
+	const uint8 *post = sh_search_packed_find(doc, term);
 
-	return n >= 0 && has_field(sh_search_packed_post(doc, n));
+	return post && sh_search_post_has(post, FIELDS);
 }
 
 /* Whether a document has a word that goes on with the last one typed, so many letters off. */
@@ -264,7 +221,7 @@ list_has(struct sh_search_list *list, uint32 doc)
 	if (low == list->count || list->doc[low] != doc)
 		return false;
 	list->at = low;
-	return has_field(sh_search_list_post(list));
+	return sh_search_post_has(sh_search_list_post(list), FIELDS);
 }
 
 static int
@@ -295,7 +252,7 @@ walk_lists(struct suggest *s, struct sh_search_segment *segment, struct sh_searc
 			int i;
 
 			first->at = n;
-			if (!has_field(sh_search_list_post(first)) || is_gone(segment, doc))
+			if (!sh_search_post_has(sh_search_list_post(first), FIELDS) || is_gone(segment, doc))
 				continue;
 			for (i = 1; i < count && list_has(&lists[i], doc); i++)
 				;
@@ -362,7 +319,7 @@ is_known(struct suggest *s, const struct typed *word)
 		}
 	}
 	for (int i = 0; i < s->waiting_count; i++)
-		if (sh_search_packed_find(&s->waiting[i].packed, word->term) >= 0)
+		if (sh_search_packed_find(&s->waiting[i].packed, word->term))
 			return true;
 	return false;
 }
@@ -479,7 +436,10 @@ sh_search_suggest(PG_FUNCTION_ARGS)
 	{
 		s->index = sh_search_index_open(&s->org);
 		s->segment_count = sh_search_segments(&s->org, &s->segments);
-		open_waiting(s);
+		s->waiting_count = sh_search_waiting_query(
+			&s->org,
+			SEARCH_WAITING_QUERY " ORDER BY record_id DESC, kind DESC LIMIT " WAITING_MAX,
+			&s->waiting);
 		find_all(s);
 		sh_search_index_close(s->index);
 	}

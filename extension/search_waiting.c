@@ -6,6 +6,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "saleshub.h"
 #include "search.h"
 
 static void
@@ -44,4 +45,32 @@ sh_search_waiting_read(struct sh_search_waiting *doc, HeapTuple row, TupleDesc d
 	packed = DatumGetByteaPCopy(SPI_getbinval(row, desc, 7, &isnull));
 	sh_search_packed_open(&doc->packed, VARDATA(packed), VARSIZE(packed) - VARHDRSZ);
 	return VARSIZE(packed);
+}
+
+int
+sh_search_waiting_query(const pg_uuid_t *org, const char *sql, struct sh_search_waiting **out)
+{
+	static const Oid types[] = { UUIDOID };
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext before;
+	struct sh_identity identity;
+	struct sh_search_waiting *docs;
+	int count;
+
+	sh_owner_enter(&identity);
+	SPI_connect();
+	if (SPI_execute_plan(
+			sh_plan(sql, 1, types), (Datum[]){ UUIDPGetDatum(org) }, NULL, true, 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not read the documents that wait");
+	before = MemoryContextSwitchTo(context);
+	count = (int) SPI_processed;
+	docs = palloc_extended(Max(count, 1) * sizeof(*docs), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < count; i++)
+		(void) sh_search_waiting_read(&docs[i], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+	MemoryContextSwitchTo(before);
+	SPI_finish();
+	sh_owner_leave(&identity);
+	*out = docs;
+	return count;
 }
