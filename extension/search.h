@@ -4,7 +4,9 @@
 #include "access/htup_details.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "port/pg_bswap.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
 
 /* Fields of a document, by which a word counts more or less. */
@@ -234,8 +236,6 @@ extern void sh_search_docs_write(StringInfo to, const uint32 *docs, int count, u
 extern const uint8 *sh_search_docs_read(const uint8 *at, uint32 *docs, int count, uint32 above);
 #define SEARCH_SPARE 8
 
-struct sh_search_index;
-
 /* --- search_table.c: the tables of the index --- */
 
 enum sh_search_table
@@ -244,7 +244,6 @@ enum sh_search_table
 	SEARCH_TABLE_BLOCK,
 	SEARCH_TABLE_COLUMN,
 	SEARCH_TABLE_WORD,
-	SEARCH_TABLE_GONE,
 	SEARCH_TABLES
 };
 
@@ -283,9 +282,9 @@ struct sh_search_bytes
 	bool owned; /* by whom it was read for */
 };
 
-/* The body of a row of blocks or columns: of a term or facet, and a part. */
-extern void sh_search_part(struct sh_search_index *index, enum sh_search_table table, int64 segment,
-						   int64 key, int32 part, struct sh_search_bytes *out);
+/* The body of a row of blocks: of a term, and a part. */
+extern void sh_search_part(struct sh_search_index *index, int64 segment, int64 term, int32 part,
+						   struct sh_search_bytes *out);
 /* The entry of a term in the pages of a segment. */
 extern void sh_search_entry(struct sh_search_index *index, int64 segment, int64 term,
 							struct sh_search_bytes *out);
@@ -453,6 +452,33 @@ extern uint64 sh_search_words_term(const struct sh_search_words *words);
 extern void sh_search_words_write(StringInfo to, const char *before, int before_len,
 								  const char *word, int len, uint64 term, uint32 docs);
 
+/* Read the rows of a segment whose words may begin so, in order. */
+typedef void (*sh_search_take_row)(void *arg, struct sh_search_words *words);
+extern void sh_search_words_read(const pg_uuid_t *org, const struct sh_search_segment *segment,
+								 const char *begin, int len, sh_search_take_row take, void *arg);
+
+/* --- search_spelling.c --- */
+
+/*
+ * Letters to be changed, left out, put in or exchanged with their neighbour (optimal string
+ * alignment, Boytsov: "Indexing methods for approximate dictionary searching", 2011) to make one
+ * word of the other, or begins: the first of the best beginning of the other. Above most: more than
+ * that.
+ */
+extern int sh_search_distance(const pg_wchar *a, int alen, const pg_wchar *b, int blen, int most,
+							  bool begins);
+
+/* Which letters a word has, as bits; each change of one puts in, or takes out, one at most. */
+static inline uint64
+sh_search_letters(const char *word, int len)
+{
+	uint64 letters = 0;
+
+	for (int i = 0; i < len; i++)
+		letters |= UINT64CONST(1) << ((uint8) word[i] % 64);
+	return letters;
+}
+
 /* --- search_write.c: making segments --- */
 
 /* Documents whose records, or numbers of a facet, stand in one row. */
@@ -484,6 +510,20 @@ extern void sh_search_writer_close(struct sh_search_writer *writer);
 
 /* Where the places behind a posting end. */
 extern const uint8 *sh_search_places_end(const uint8 *post, const uint8 *places);
+
+/* --- search_facet.c --- */
+
+/* lead, contact and so on; NULL when there is no such kind. */
+extern const char *sh_kind_name(int kind);
+/* The kind of this name; 0: there is none. */
+extern int sh_kind_of(const char *name);
+
+/* --- search_options.c --- */
+
+/* The texts of an array. */
+extern const char **sh_search_texts(JsonbContainer *array, int *count);
+/* The bits of kinds that an array names. */
+extern uint32 sh_search_kinds(JsonbContainer *array);
 
 /* --- search_names.c: numbers for the texts of a facet --- */
 

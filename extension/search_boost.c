@@ -25,15 +25,6 @@ struct given
 	double boost;
 };
 
-static uint8
-kind_of(const char *name)
-{
-	for (uint8 kind = 1; name && kind <= SEARCH_KINDS; kind++)
-		if (strcmp(name, sh_kind_name(kind)) == 0)
-			return kind;
-	return 0;
-}
-
 static int
 read_given(JsonbContainer *boosts, struct given *out)
 {
@@ -50,7 +41,7 @@ read_given(JsonbContainer *boosts, struct given *out)
 			continue;
 		id = sh_json_text(one->val.binary.data, "id");
 		boost = sh_json_numeric(one->val.binary.data, "boost");
-		given->kind = kind_of(sh_json_text(one->val.binary.data, "type"));
+		given->kind = (uint8) sh_kind_of(sh_json_text(one->val.binary.data, "type"));
 		if (!id || !boost || given->kind == 0)
 			continue;
 		given->record = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(id)));

@@ -2,8 +2,6 @@
 #pragma once
 
 #include "port/pg_bitutils.h"
-#include "utils/jsonb.h"
-
 #include "search_query.h"
 
 /* --- search_bits.c: sets of documents --- */
@@ -159,8 +157,8 @@ extern void sh_part_add_term(struct eval *eval, struct eval_part *part,
 							 const struct query_term *term, uint64 *bits);
 /* Take the last term out of the query again. */
 extern void sh_part_forget_term(struct eval *eval, int term);
-/* How many there are of a term in all parts. */
-extern int64 sh_part_count_term(struct eval *eval, int term);
+/* How many documents, of those seen, have a term, in all parts. */
+extern int64 sh_part_docs(struct eval *eval, int term);
 extern const uint16 *sh_part_column(struct eval *eval, struct eval_part *part,
 									enum sh_search_facet facet);
 extern uint8 sh_part_record(struct eval *eval, struct eval_part *part, uint32 doc,
@@ -286,14 +284,12 @@ extern const char *const *sh_facet_texts(struct eval *eval, struct eval_part *pa
 /* The facet of this name, SEARCH_FACETS when there is none. */
 extern enum sh_search_facet sh_facet_of(const char *name, int len);
 extern const char *sh_facet_name(enum sh_search_facet facet);
-/* lead, contact and so on; NULL when there is no such kind. */
-extern const char *sh_kind_name(int kind);
 
 /* --- search_options.c --- */
 
 extern double sh_search_number_of(JsonbContainer *object, const char *key, double otherwise);
 extern void sh_search_numbers_of(JsonbContainer *object, const char *key, double *out, int count);
-extern const char **sh_search_texts(JsonbContainer *array, int *count);
+/* Read all options but scope and boosts. */
 extern void sh_search_options(struct eval *eval, JsonbContainer *options);
 
 /* --- search_statistics.c --- */

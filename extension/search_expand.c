@@ -6,10 +6,7 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "utils/builtins.h"
@@ -43,8 +40,10 @@ struct look
 	const char *word;
 	int len;
 	bool ascii;
-	uint64 letters; /* of the word, as bits */
-	int most;		/* distance; -1: words that begin with it */
+	uint64 letters;						/* of the word, as bits */
+	pg_wchar wide[SEARCH_WORD_MAX + 1]; /* the word in letters */
+	int wide_len;
+	int most; /* distance; -1: words that begin with it */
 	HTAB *found;
 };
 
@@ -59,60 +58,12 @@ is_ascii(const char *word, int len)
 	return true;
 }
 
-static uint64
-letters_of(const char *word, int len)
-{
-	uint64 letters = 0;
-
-	for (int i = 0; i < len; i++)
-		letters |= UINT64CONST(1) << ((uint8) word[i] % 64);
-	return letters;
-}
-
-/*
- * Letters to be changed, left out, put in or exchanged with their neighbour (optimal string
- * alignment, Boytsov: "Indexing methods for approximate dictionary searching", 2011); more than
- * most is given as most + 1.
- */
-static int
-distance_of(const pg_wchar *a, int alen, const pg_wchar *b, int blen, int most)
-{
-	int rows[3][SEARCH_WORD_MAX + 1];
-	int *older = rows[0], *old = rows[1], *row = rows[2];
-
-	if (abs(alen - blen) > most)
-		return most + 1;
-	for (int j = 0; j <= blen; j++)
-		old[j] = j;
-	for (int i = 1; i <= alen; i++)
-	{
-		int least = row[0] = i;
-		int *spare = older;
-
-		for (int j = 1; j <= blen; j++)
-		{
-			int cost = a[i - 1] == b[j - 1] ? 0 : 1;
-
-			row[j] = Min(Min(old[j] + 1, row[j - 1] + 1), old[j - 1] + cost);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				row[j] = Min(row[j], older[j - 2] + 1);
-			least = Min(least, row[j]);
-		}
-		if (least > most)
-			return most + 1;
-		older = old;
-		old = row;
-		row = spare;
-	}
-	return old[blen];
-}
-
 /* --- looking --- */
 
 static int
 distance_to(const struct look *look, const char *word, int len)
 {
-	pg_wchar a[SEARCH_WORD_MAX + 1], b[SEARCH_WORD_MAX + 1];
+	pg_wchar wide[SEARCH_WORD_MAX + 1];
 	uint64 other;
 	int distance;
 
@@ -122,7 +73,7 @@ distance_to(const struct look *look, const char *word, int len)
 	{
 		if (abs(len - look->len) > look->most)
 			return -1;
-		other = letters_of(word, len);
+		other = sh_search_letters(word, len);
 		/* Each change touches one letter on either side. */
 		if (pg_popcount64(other & ~look->letters) > look->most ||
 			pg_popcount64(look->letters & ~other) > look->most)
@@ -130,11 +81,8 @@ distance_to(const struct look *look, const char *word, int len)
 	}
 	else if (abs(len - look->len) > look->most * MAX_MULTIBYTE_CHAR_LEN)
 		return -1;
-	distance = distance_of(a,
-						   pg_mb2wchar_with_len(look->word, a, look->len),
-						   b,
-						   pg_mb2wchar_with_len(word, b, len),
-						   look->most);
+	distance = sh_search_distance(
+		look->wide, look->wide_len, wide, pg_mb2wchar_with_len(word, wide, len), look->most, false);
 	return distance <= look->most ? distance : -1;
 }
 
@@ -157,18 +105,17 @@ consider(struct look *look, const char *word, int len, int distance, uint64 term
 }
 
 static void
-look_at_row(struct look *look, bytea *body)
+look_at_row(void *arg, struct sh_search_words *words)
 {
-	struct sh_search_words words;
+	struct look *look = arg;
 
-	sh_search_words_open(&words, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
-	while (sh_search_words_next(&words))
+	while (sh_search_words_next(words))
 	{
-		int distance = distance_to(look, words.word, words.len);
+		int distance = distance_to(look, words->word, words->len);
 
 		if (distance >= 0)
 			consider(
-				look, words.word, words.len, distance, sh_search_words_term(&words), words.docs);
+				look, words->word, words->len, distance, sh_search_words_term(words), words->docs);
 	}
 }
 
@@ -180,47 +127,13 @@ look_at_all(struct eval *eval, const struct sh_search_segment *segment, struct l
 	for (; row; row = sh_search_next(eval->index, SEARCH_TABLE_WORD))
 	{
 		bool isnull;
+		bytea *body = DatumGetByteaPP(slot_getattr(row, SEARCH_WORD_BODY, &isnull));
+		struct sh_search_words words;
 
 		CHECK_FOR_INTERRUPTS();
-		look_at_row(look, DatumGetByteaPP(slot_getattr(row, SEARCH_WORD_BODY, &isnull)));
+		sh_search_words_open(&words, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+		look_at_row(look, &words);
 	}
-}
-
-/* Rows are found by their first word: those from the last not behind the prefix on. */
-static void
-look_at_prefix(struct eval *eval, const struct sh_search_segment *segment, struct look *look,
-			   int prefix)
-{
-	static const Oid types[] = { UUIDOID, INT8OID, TEXTOID };
-	struct sh_identity identity;
-
-	sh_owner_enter(&identity);
-	SPI_connect();
-	if (SPI_execute_plan(
-			sh_plan("SELECT w.body FROM saleshub.search_word w"
-					" WHERE w.org_id = $1 AND w.segment_id = $2 AND w.first_word >= coalesce(("
-					"SELECT max(f.first_word) FROM saleshub.search_word f WHERE f.org_id = $1"
-					" AND f.segment_id = $2 AND f.first_word <= $3), '')"
-					" AND (w.first_word <= $3 OR starts_with(w.first_word, $3))",
-					3,
-					types),
-			(Datum[]){ UUIDPGetDatum(&eval->org),
-					   Int64GetDatum(segment->id),
-					   PointerGetDatum(cstring_to_text_with_len(look->word, prefix)) },
-			NULL,
-			true,
-			0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the words of the search index");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool isnull;
-
-		look_at_row(look,
-					DatumGetByteaPP(
-						SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
-	}
-	SPI_finish();
-	sh_owner_leave(&identity);
 }
 
 static void
@@ -261,12 +174,17 @@ static int
 look_for(struct eval *eval, const char *word, int most, int prefix, struct candidate ***out)
 {
 	int len = strlen(word);
-	struct look look = { word, len, is_ascii(word, len), letters_of(word, len), most, NULL };
+	struct look look = { .word = word,
+						 .len = len,
+						 .ascii = is_ascii(word, len),
+						 .letters = sh_search_letters(word, len),
+						 .most = most };
 	HASH_SEQ_STATUS scan;
 	struct candidate *candidate;
 	struct candidate **all;
 	int count = 0;
 
+	look.wide_len = pg_mb2wchar_with_len(word, look.wide, len);
 	look.found = sh_table(
 		"saleshub words found", sizeof(uint64), sizeof(struct candidate), 64, CurrentMemoryContext);
 	for (int i = 0; i < eval->part_count; i++)
@@ -274,7 +192,8 @@ look_for(struct eval *eval, const char *word, int most, int prefix, struct candi
 		if (eval->parts[i].waiting)
 			look_at_waiting(&eval->parts[i], &look);
 		else if (prefix > 0)
-			look_at_prefix(eval, eval->parts[i].segment, &look, prefix);
+			sh_search_words_read(
+				&eval->org, eval->parts[i].segment, word, prefix, look_at_row, &look);
 		else
 			look_at_all(eval, eval->parts[i].segment, &look);
 	}
@@ -373,7 +292,7 @@ known_part(struct eval *eval, const char *text, int len, uint8 fields)
 		return NULL;
 	node = sh_query_node(QUERY_WORD, fields);
 	node->term = sh_query_term(eval->query, one.word.term, one.word.text, fields, OFF_BOOST);
-	if (sh_part_count_term(eval, node->term) > 0)
+	if (sh_part_docs(eval, node->term) > 0)
 		return node;
 	/* A term that was new leaves no trace: its bits in the parts would be taken for another's. */
 	if (node->term >= terms)
@@ -399,7 +318,8 @@ halves(struct eval *eval, const char *word, uint8 fields)
 			struct query_node *left = known_part(eval, word, at, fields);
 			struct query_node *right =
 				left ? known_part(eval, word + from, len - from, fields) : NULL;
-			int64 docs = right ? Min(sh_part_count_term(eval, left->term), sh_part_count_term(eval, right->term)) : 0;
+			int64 docs =
+				right ? Min(sh_part_docs(eval, left->term), sh_part_docs(eval, right->term)) : 0;
 
 			if (docs > best_docs)
 			{
@@ -454,7 +374,7 @@ spell(struct eval *eval, struct query_node *node, int which)
 	struct candidate **found;
 	const struct candidate *first = NULL;
 	struct query_node *two;
-	int64 typed_docs = sh_part_count_term(eval, node->term);
+	int64 typed_docs = sh_part_docs(eval, node->term);
 	char word[SEARCH_WORD_MAX + 1];
 	int count;
 
@@ -471,8 +391,11 @@ spell(struct eval *eval, struct query_node *node, int which)
 		if (found[i]->distance == 0 || terms == QUERY_TERMS_MAX)
 			continue;
 		other = word_node(eval, found[i], node->fields, pow(OFF_BOOST, found[i]->distance));
-		if (!may_be_meant(
-				found[i], first ? first : found[i], sh_part_count_term(eval, other->term), typed_docs, which))
+		if (!may_be_meant(found[i],
+						  first ? first : found[i],
+						  sh_part_docs(eval, other->term),
+						  typed_docs,
+						  which))
 		{
 			if (other->term >= terms)
 				sh_part_forget_term(eval, other->term);

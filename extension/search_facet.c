@@ -35,6 +35,15 @@ sh_kind_name(int kind)
 	return kind > 0 && kind <= SEARCH_KINDS ? kinds[kind] : NULL;
 }
 
+int
+sh_kind_of(const char *name)
+{
+	for (int kind = 1; name && kind <= SEARCH_KINDS; kind++)
+		if (strcmp(name, kinds[kind]) == 0)
+			return kind;
+	return 0;
+}
+
 const char *const *
 sh_facet_texts(struct eval *eval, struct eval_part *part, enum sh_search_facet facet, int *count)
 {

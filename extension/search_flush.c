@@ -54,15 +54,14 @@ take_waiting(const pg_uuid_t *org, struct sh_search_waiting **out)
 	int count = 0;
 
 	SPI_connect();
-	cursor = SPI_cursor_open_with_args(
-		NULL,
-		SEARCH_WAITING_QUERY " LIMIT 20000 FOR UPDATE SKIP LOCKED",
-		1,
-		(Oid[]){ UUIDOID },
-		(Datum[]){ UUIDPGetDatum(org) },
-		NULL,
-		false,
-		0);
+	cursor = SPI_cursor_open_with_args(NULL,
+									   SEARCH_WAITING_QUERY " LIMIT 20000 FOR UPDATE SKIP LOCKED",
+									   1,
+									   (Oid[]){ UUIDOID },
+									   (Datum[]){ UUIDPGetDatum(org) },
+									   NULL,
+									   false,
+									   0);
 	do
 	{
 		MemoryContext before;

@@ -42,7 +42,7 @@ static void
 read_part(struct sh_search_list *list, int part, struct sh_search_bytes *into)
 {
 	sh_search_bytes_free(into);
-	sh_search_part(list->index, SEARCH_TABLE_BLOCK, list->segment->id, list->term, part, into);
+	sh_search_part(list->index, list->segment->id, list->term, part, into);
 	if (!into->data)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),

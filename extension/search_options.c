@@ -81,6 +81,23 @@ sh_search_texts(JsonbContainer *array, int *count)
 	return texts;
 }
 
+uint32
+sh_search_kinds(JsonbContainer *array)
+{
+	int count;
+	const char **names = sh_search_texts(array, &count);
+	uint32 kinds = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		int kind = sh_kind_of(names[i]);
+
+		if (kind > 0)
+			kinds |= 1u << kind;
+	}
+	return kinds;
+}
+
 static void
 read_filters(struct eval *eval, JsonbContainer *options)
 {
@@ -101,13 +118,7 @@ read_filters(struct eval *eval, JsonbContainer *options)
 	}
 	if (kinds)
 	{
-		int count;
-		const char **names = sh_search_texts(kinds, &count);
-
-		for (int i = 0; i < count; i++)
-			for (int kind = 1; kind <= SEARCH_KINDS; kind++)
-				if (strcmp(names[i], sh_kind_name(kind)) == 0)
-					eval->kinds |= 1u << kind;
+		eval->kinds = sh_search_kinds(kinds);
 		/* None that is known: nothing is found. */
 		if (eval->kinds == 0)
 			eval->kinds = 1;

@@ -171,7 +171,7 @@ count_term(struct eval *eval, struct eval_part *part, int term)
 }
 
 int64
-sh_part_count_term(struct eval *eval, int term)
+sh_part_docs(struct eval *eval, int term)
 {
 	int64 docs = 0;
 

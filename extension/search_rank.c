@@ -481,28 +481,27 @@ static void
 rank_found(struct eval *eval, struct eval_part *part, struct cursor **c, int count,
 		   const uint64 *found)
 {
-	uint64 *rest = sh_bits_new(part->docs, false);
 	double nothing[QUERY_TERMS_MAX] = { 0 };
+	uint64 *rest;
 
 	if (count == 1)
 		rank_one(eval, part, c[0], found);
 	else if (count > 1)
 		rank_any(eval, part, c, count, found);
-	if (threshold(eval) < 0)
-	{
-		sh_bits_or(rest, found, part->docs);
-		for (int i = 0; i < count; i++)
-			for (uint32 block = 0; block < c[i]->list->blocks; block++)
-			{
-				sh_search_list_read(c[i]->list, block);
-				for (int n = 0; n < c[i]->list->count; n++)
-					bits_clear(rest, c[i]->list->doc[n]);
-			}
-		for (uint32 doc = sh_bits_next(rest, part->docs, 0);
-			 doc != SEARCH_END && threshold(eval) < 0;
-			 doc = sh_bits_next(rest, part->docs, doc + 1))
-			consider(eval, part, doc, 0, nothing);
-	}
+	if (threshold(eval) >= 0)
+		return;
+	rest = sh_bits_new(part->docs, false);
+	sh_bits_or(rest, found, part->docs);
+	for (int i = 0; i < count; i++)
+		for (uint32 block = 0; block < c[i]->list->blocks; block++)
+		{
+			sh_search_list_read(c[i]->list, block);
+			for (int n = 0; n < c[i]->list->count; n++)
+				bits_clear(rest, c[i]->list->doc[n]);
+		}
+	for (uint32 doc = sh_bits_next(rest, part->docs, 0); doc != SEARCH_END && threshold(eval) < 0;
+		 doc = sh_bits_next(rest, part->docs, doc + 1))
+		consider(eval, part, doc, 0, nothing);
 	pfree(rest);
 }
 

@@ -2,14 +2,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
-#include "utils/builtins.h"
-#include "utils/float.h"
-#include "utils/memutils.h"
-#include "utils/numeric.h"
-#include "utils/timestamp.h"
-
 #include "saleshub.h"
 #include "search_eval.h"
 
@@ -81,7 +73,6 @@ rank_by_feedback(struct eval *eval, JsonbContainer *options, uint64 *const *foun
 		return;
 	sh_search_statistics(eval, options);
 	sh_feedback_choose(eval);
-	sh_near_prepare(eval);
 	eval->hit_count = 0;
 	rank_all_parts(eval, found);
 }

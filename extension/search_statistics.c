@@ -69,7 +69,7 @@ sh_search_statistics(struct eval *eval, JsonbContainer *options)
 
 	eval->scoring.docs = 0;
 	for (int i = 0; i < eval->query->term_count; i++)
-		eval->query->terms[i].docs = sh_part_count_term(eval, i);
+		eval->query->terms[i].docs = sh_part_docs(eval, i);
 	for (int i = 0; i < eval->part_count; i++)
 		add_part_statistics(eval, &eval->parts[i], words);
 	/* Lengths that do not depend on what others wrote. */

@@ -8,12 +8,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 #include "saleshub.h"
 #include "search_suggest.h"
@@ -91,22 +87,6 @@ read_words(struct suggest *s, text *q)
 	s->word_count = kept;
 }
 
-static void
-read_kinds(struct suggest *s, JsonbContainer *options)
-{
-	JsonbContainer *names = sh_json_container(options, "types");
-
-	for (uint32 i = 0; names && i < JsonContainerSize(names); i++)
-	{
-		JsonbValue *value = getIthJsonbValueFromContainer(names, i);
-
-		for (int kind = 1; value && value->type == jbvString && kind <= SEARCH_KINDS; kind++)
-			if (strlen(sh_kind_name(kind)) == value->val.string.len &&
-				strncmp(sh_kind_name(kind), value->val.string.val, value->val.string.len) == 0)
-				s->kinds |= 1u << kind;
-	}
-}
-
 /* --- hits --- */
 
 static bool
@@ -143,26 +123,29 @@ waiting_has(const struct sh_search_packed *doc, uint64 term)
 	return post && sh_search_post_has(post, FIELDS);
 }
 
-/* Whether a document has a word that goes on with the last one typed, so many letters off. */
+/* Whether a document has a word that goes on with the last one typed. */
 static bool
-waiting_goes_on(const struct sh_search_packed *doc, const struct typed *last, int off)
+waiting_goes_on(const struct sh_search_packed *doc, const struct suggest_look *last)
 {
-	struct suggest_look look;
 	const uint8 *at = doc->words;
 	const char *word;
 	uint64 term;
 	int len;
 
-	sh_suggest_look_init(&look, last->text, last->len, off, true);
 	while ((len = sh_search_packed_word(doc, &at, &word, &term)) >= 0)
-		if (sh_suggest_distance(&look, word, len) <= off && waiting_has(doc, term))
+		if (sh_suggest_distance(last, word, len) <= last->most && waiting_has(doc, term))
 			return true;
 	return false;
 }
 
+/* With a last word that is so many letters off. */
 static void
 find_waiting(struct suggest *s, int off)
 {
+	const struct typed *typed = &s->words[s->word_count - 1];
+	struct suggest_look last;
+
+	sh_suggest_look_init(&last, typed->text, typed->len, off, true);
 	for (int i = 0; i < s->waiting_count && !is_full(s); i++)
 	{
 		const struct sh_search_waiting *doc = &s->waiting[i];
@@ -170,7 +153,7 @@ find_waiting(struct suggest *s, int off)
 
 		for (int w = 0; all && w < s->word_count - 1; w++)
 			all = waiting_has(&doc->packed, s->words[w].term);
-		if (all && waiting_goes_on(&doc->packed, &s->words[s->word_count - 1], off))
+		if (all && waiting_goes_on(&doc->packed, &last))
 			(void) add_hit(s, doc->kind, &doc->record);
 	}
 }
@@ -421,6 +404,7 @@ Datum
 sh_search_suggest(PG_FUNCTION_ARGS)
 {
 	JsonbContainer *options = &PG_GETARG_JSONB_P(1)->root;
+	JsonbContainer *kinds = sh_json_container(options, "types");
 	struct suggest *s = palloc0(sizeof(*s));
 	Jsonb *done;
 
@@ -430,7 +414,7 @@ sh_search_suggest(PG_FUNCTION_ARGS)
 				 errmsg("no organisation is set"),
 				 errhint("Set saleshub.org_id.")));
 	s->limit = Max(0, Min(sh_json_int(options, "limit", 8), LIMIT_MAX));
-	read_kinds(s, options);
+	s->kinds = kinds ? sh_search_kinds(kinds) : 0;
 	read_words(s, PG_GETARG_TEXT_PP(0));
 	if (s->word_count > 0 && s->limit > 0)
 	{

@@ -36,6 +36,7 @@ struct suggest_look
 	int len;
 	int most;	 /* letters that may be off */
 	bool begins; /* with any further letters behind */
+	pg_wchar wide[SEARCH_WORD_MAX + 1];
 };
 
 extern void sh_suggest_look_init(struct suggest_look *look, const char *text, int len, int most,
@@ -51,6 +52,3 @@ extern struct suggest_words *sh_suggest_going_on(const pg_uuid_t *org,
 extern struct suggest_words *sh_suggest_similar(const pg_uuid_t *org,
 												const struct sh_search_segment *segments, int count,
 												const char *text, int len, bool begins);
-
-/* search_facet.c */
-extern const char *sh_kind_name(int kind);

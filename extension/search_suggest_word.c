@@ -7,19 +7,12 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "port/pg_bitutils.h"
-#include "utils/builtins.h"
 
-#include "saleshub.h"
 #include "search_suggest.h"
 
 /* The best of each segment, by which those of all are chosen. */
 #define TOP 64
-/* Behind every word that begins so: the last code point. */
-#define BEHIND "\xF4\x8F\xBF\xBF"
 #define LETTERS "abcdefghijklmnopqrstuvwxyz0123456789"
 
 struct top
@@ -39,73 +32,34 @@ struct gathering
 
 /* --- how far two words are apart --- */
 
+/* Letters are bytes here. */
+static void
+widen(const char *text, int len, pg_wchar *out)
+{
+	for (int i = 0; i < len; i++)
+		out[i] = (uint8) text[i];
+}
+
 void
 sh_suggest_look_init(struct suggest_look *look, const char *text, int len, int most, bool begins)
 {
-	*look = (struct suggest_look){ text, len, most, begins };
-}
-
-static inline uint64
-letters_of(const char *word, int len)
-{
-	uint64 letters = 0;
-
-	for (int i = 0; i < len; i++)
-		letters |= UINT64CONST(1) << ((uint8) word[i] % 64);
-	return letters;
-}
-
-/* Optimal string alignment, as in search_expand.c; of the best beginning where the word may go on.
- */
-static int
-distance_of(const struct suggest_look *look, const char *word, int len)
-{
-	int rows[3][SEARCH_WORD_MAX + 2];
-	int *older = rows[0], *old = rows[1], *row = rows[2];
-	int best;
-
-	if (look->begins)
-		len = Min(len, look->len + look->most);
-	for (int j = 0; j <= len; j++)
-		old[j] = j;
-	for (int i = 1; i <= look->len; i++)
-	{
-		int least = row[0] = i;
-		int *spare = older;
-
-		for (int j = 1; j <= len; j++)
-		{
-			int cost = look->text[i - 1] == word[j - 1] ? 0 : 1;
-
-			row[j] = Min(Min(old[j] + 1, row[j - 1] + 1), old[j - 1] + cost);
-			if (i > 1 && j > 1 && look->text[i - 1] == word[j - 2] &&
-				look->text[i - 2] == word[j - 1])
-				row[j] = Min(row[j], older[j - 2] + 1);
-			least = Min(least, row[j]);
-		}
-		if (least > look->most)
-			return look->most + 1;
-		older = old;
-		old = row;
-		row = spare;
-	}
-	best = old[len];
-	for (int j = 0; look->begins && j < len; j++)
-		best = Min(best, old[j]);
-	return best;
+	*look = (struct suggest_look){ .text = text, .len = len, .most = most, .begins = begins };
+	if (most > 0)
+		widen(text, len, look->wide);
 }
 
 int
 sh_suggest_distance(const struct suggest_look *look, const char *word, int len)
 {
+	pg_wchar wide[SEARCH_WORD_MAX + 1];
+
 	if (look->most == 0)
 		return (look->begins ? len >= look->len : len == look->len) &&
 					   memcmp(word, look->text, look->len) == 0 ?
 				   0 :
 				   1;
-	if (len < look->len - look->most || (!look->begins && len > look->len + look->most))
-		return look->most + 1;
-	return distance_of(look, word, len);
+	widen(word, len, wide);
+	return sh_search_distance(look->wide, look->len, wide, len, look->most, look->begins);
 }
 
 /* --- the best words --- */
@@ -147,7 +101,8 @@ consider(struct gathering *g, const char *word, int len, uint64 term, uint32 doc
 	int distance;
 
 	/* Each change puts one letter of those typed right. */
-	if (g->look->most > 0 && pg_popcount64(g->letters & ~letters_of(word, len)) > g->look->most)
+	if (g->look->most > 0 &&
+		pg_popcount64(g->letters & ~sh_search_letters(word, len)) > g->look->most)
 		return;
 	distance = sh_suggest_distance(g->look, word, len);
 	if (distance > g->look->most)
@@ -158,58 +113,19 @@ consider(struct gathering *g, const char *word, int len, uint64 term, uint32 doc
 	keep_word(&g->top, word, len, term, docs, distance);
 }
 
-/* Words are in order: false behind the last that begins so. */
-static bool
-read_row(struct gathering *g, bytea *body)
-{
-	struct sh_search_words words;
-
-	sh_search_words_open(&words, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
-	while (sh_search_words_next(&words))
-	{
-		int order = memcmp(words.word, g->begin, Min(words.len, g->begin_len));
-
-		if (order > 0)
-			return false;
-		if (order == 0 && words.len >= g->begin_len)
-			consider(g, words.word, words.len, sh_search_words_term(&words), words.docs);
-	}
-	return true;
-}
-
-/* Rows are found by their first word: from the last not behind the beginning on. */
+/* Words are in order. */
 static void
-read_words(struct gathering *g, const pg_uuid_t *org, const struct sh_search_segment *segment)
+take_row(void *arg, struct sh_search_words *words)
 {
-	static const Oid types[] = { UUIDOID, INT8OID, TEXTOID, TEXTOID };
-	char *behind = psprintf("%.*s" BEHIND, g->begin_len, g->begin);
+	struct gathering *g = arg;
+	int order = -1;
 
-	SPI_connect();
-	if (SPI_execute_plan(
-			sh_plan("SELECT w.body FROM saleshub.search_word w"
-					" WHERE w.org_id = $1 AND w.segment_id = $2 AND w.first_word >= coalesce(("
-					"SELECT max(f.first_word) FROM saleshub.search_word f WHERE f.org_id = $1"
-					" AND f.segment_id = $2 AND f.first_word <= $3), '')"
-					" AND w.first_word <= $4 ORDER BY w.first_word",
-					4,
-					types),
-			(Datum[]){ UUIDPGetDatum(org),
-					   Int64GetDatum(segment->id),
-					   PointerGetDatum(cstring_to_text_with_len(g->begin, g->begin_len)),
-					   CStringGetTextDatum(behind) },
-			NULL,
-			true,
-			0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the words of the search index");
-	for (uint64 i = 0; i < SPI_processed; i++)
+	while (order <= 0 && sh_search_words_next(words))
 	{
-		bool isnull;
-		Datum body = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (!read_row(g, DatumGetByteaPP(body)))
-			break;
+		order = memcmp(words->word, g->begin, Min(words->len, g->begin_len));
+		if (order == 0 && words->len >= g->begin_len)
+			consider(g, words->word, words->len, sh_search_words_term(words), words->docs);
 	}
-	SPI_finish();
 }
 
 static int
@@ -250,13 +166,13 @@ gather(const pg_uuid_t *org, const struct sh_search_segment *segments, int count
 	int found = 0;
 
 	g->look = look;
-	g->letters = letters_of(look->text, look->len);
+	g->letters = sh_search_letters(look->text, look->len);
 	g->begin = begin;
 	g->begin_len = begin_len;
 	for (int i = 0; i < count; i++)
 	{
 		g->top.count = 0;
-		read_words(g, org, &segments[i]);
+		sh_search_words_read(org, &segments[i], begin, begin_len, take_row, g);
 		memcpy(all + found, g->top.word, g->top.count * sizeof(*all));
 		found += g->top.count;
 	}
@@ -270,13 +186,10 @@ sh_suggest_going_on(const pg_uuid_t *org, const struct sh_search_segment *segmen
 					const char *text, int len)
 {
 	struct suggest_words *out = palloc0(sizeof(*out));
-	struct sh_identity identity;
 	struct suggest_look look;
 
 	sh_suggest_look_init(&look, text, len, 0, true);
-	sh_owner_enter(&identity);
 	gather(org, segments, count, &look, text, len, out);
-	sh_owner_leave(&identity);
 	return out;
 }
 
@@ -314,14 +227,11 @@ sh_suggest_similar(const pg_uuid_t *org, const struct sh_search_segment *segment
 				   const char *text, int len, bool begins)
 {
 	struct suggest_words *out = palloc0(sizeof(*out));
-	struct sh_identity identity;
 	struct suggest_look look;
 
 	sh_suggest_look_init(&look, text, len, sh_suggest_tolerance(len), begins);
-	sh_owner_enter(&identity);
 	gather(org, segments, count, &look, text, pg_mblen(text), out);
 	if (out->count == 0 && (text[0] & 0x80) == 0 && (text[1] & 0x80) == 0)
 		gather_first(org, segments, count, &look, out);
-	sh_owner_leave(&identity);
 	return out;
 }

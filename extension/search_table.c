@@ -18,13 +18,13 @@
 #define KEYS_MAX 4
 
 static const char *const names[SEARCH_TABLES] = {
-	"search_term", "search_block", "search_column", "search_word", "search_gone"
+	"search_term", "search_block", "search_column", "search_word"
 };
 
 /* Comparisons of the columns behind org_id and segment_id; terms are in the last page not behind.
  */
 static const RegProcedure comparisons[SEARCH_TABLES][2] = {
-	{ F_INT8LE }, { F_INT8EQ, F_INT4EQ }, { F_INT2EQ, F_INT4EQ }, { F_TEXTEQ }, { F_INT4EQ }
+	{ F_INT8LE }, { F_INT8EQ, F_INT4EQ }, { F_INT2EQ, F_INT4EQ }, { F_TEXTEQ }
 };
 
 struct open_table
@@ -131,13 +131,11 @@ copy_bytes(struct sh_search_bytes *out, const void *data, Size len)
 }
 
 void
-sh_search_part(struct sh_search_index *index, enum sh_search_table table, int64 segment, int64 key,
-			   int32 part, struct sh_search_bytes *out)
+sh_search_part(struct sh_search_index *index, int64 segment, int64 term, int32 part,
+			   struct sh_search_bytes *out)
 {
-	Datum keys[2] = { table == SEARCH_TABLE_COLUMN ? Int16GetDatum((int16) key) :
-													 Int64GetDatum(key),
-					  Int32GetDatum(part) };
-	TupleTableSlot *row = sh_search_row(index, table, segment, 2, keys);
+	Datum keys[2] = { Int64GetDatum(term), Int32GetDatum(part) };
+	TupleTableSlot *row = sh_search_row(index, SEARCH_TABLE_BLOCK, segment, 2, keys);
 	bytea *body;
 	bool isnull;
 

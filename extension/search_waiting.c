@@ -59,8 +59,7 @@ sh_search_waiting_query(const pg_uuid_t *org, const char *sql, struct sh_search_
 
 	sh_owner_enter(&identity);
 	SPI_connect();
-	if (SPI_execute_plan(
-			sh_plan(sql, 1, types), (Datum[]){ UUIDPGetDatum(org) }, NULL, true, 0) !=
+	if (SPI_execute_plan(sh_plan(sql, 1, types), (Datum[]){ UUIDPGetDatum(org) }, NULL, true, 0) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not read the documents that wait");
 	before = MemoryContextSwitchTo(context);

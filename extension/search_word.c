@@ -5,10 +5,17 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+
+#include "saleshub.h"
 #include "search.h"
 
 /* In the number of other letters. */
 #define STEMMED 64
+/* What stands behind every word that begins so: the last code point, or bytes that are none. */
+#define BEHIND (GetDatabaseEncoding() == PG_UTF8 ? "\xF4\x8F\xBF\xBF" : "\xFF\xFF\xFF\xFF")
 
 void
 sh_search_words_write(StringInfo to, const char *before, int before_len, const char *word, int len,
@@ -63,4 +70,45 @@ sh_search_words_term(const struct sh_search_words *words)
 {
 	return words->stem ? sh_search_get64(words->stem) :
 						 sh_search_term(words->word, words->len, 'w');
+}
+
+/* Rows are found by their first word: from the last not behind the beginning on. */
+void
+sh_search_words_read(const pg_uuid_t *org, const struct sh_search_segment *segment,
+					 const char *begin, int len, sh_search_take_row take, void *arg)
+{
+	static const Oid types[] = { UUIDOID, INT8OID, TEXTOID, TEXTOID };
+	char *behind = psprintf("%.*s%s", len, begin, BEHIND);
+	struct sh_identity identity;
+
+	sh_owner_enter(&identity);
+	SPI_connect();
+	if (SPI_execute_plan(
+			sh_plan("SELECT w.body FROM saleshub.search_word w"
+					" WHERE w.org_id = $1 AND w.segment_id = $2 AND w.first_word >= coalesce(("
+					"SELECT max(f.first_word) FROM saleshub.search_word f WHERE f.org_id = $1"
+					" AND f.segment_id = $2 AND f.first_word <= $3), '')"
+					" AND w.first_word <= $4 ORDER BY w.first_word",
+					4,
+					types),
+			(Datum[]){ UUIDPGetDatum(org),
+					   Int64GetDatum(segment->id),
+					   PointerGetDatum(cstring_to_text_with_len(begin, len)),
+					   CStringGetTextDatum(behind) },
+			NULL,
+			true,
+			0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the words of the search index");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool isnull;
+		bytea *body = DatumGetByteaPP(
+			SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		struct sh_search_words words;
+
+		sh_search_words_open(&words, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+		take(arg, &words);
+	}
+	SPI_finish();
+	sh_owner_leave(&identity);
 }
