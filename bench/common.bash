@@ -23,6 +23,15 @@ need()
 	}
 }
 
+# given <what> <path>: without data to measure by, a script says how it is called and does nothing
+given()
+{
+	[[ -z $2 ]] || return 0
+	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
+	say "skipped: no $1 given"
+	exit 0
+}
+
 sql()
 {
 	psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"

@@ -10,11 +10,7 @@
 . "$(dirname "$0")/common.bash"
 
 file=${1:-${LEADS_DATA:-}}
-if [[ -z $file ]]; then
-	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
-	echo 'skipped: no file given' >&2
-	exit 0
-fi
+given file "$file"
 file=$(realpath "$file")
 
 sed "s|@FILE@|${file//\'/\'\'}|" "$(dirname "$0")/leads.sql" | sql ${2:+-d "$2"} -F ' ' >"$work/out"

@@ -11,11 +11,7 @@
 . "$(dirname "$0")/common.bash"
 
 folder=${1:-${CRANFIELD_DATA:-}}
-if [[ -z $folder ]]; then
-	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
-	echo 'skipped: no folder given' >&2
-	exit 0
-fi
+given folder "$folder"
 /usr/bin/python3 -c 'import xapian' 2>/dev/null || {
 	say "${0##*/}: Xapian is not installed: apt-get install python3-xapian"
 	exit 1

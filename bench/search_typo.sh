@@ -9,11 +9,7 @@
 . "$(dirname "$0")/common.bash"
 
 folder=${1:-${FEBRL_DATA:-}}
-if [[ -z $folder ]]; then
-	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
-	echo 'skipped: no folder given' >&2
-	exit 0
-fi
+given folder "$folder"
 chmod 755 "$work"
 cp "$folder/dataset4a.csv" "$work/names.csv"
 chmod 644 "$work/names.csv"
