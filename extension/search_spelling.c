@@ -12,9 +12,6 @@ sh_search_distance(const pg_wchar *a, int alen, const pg_wchar *b, int blen, int
 
 	if (alen - blen > most || (!begins && blen - alen > most))
 		return most + 1;
-	/* What is behind has no part in the best beginning. */
-	if (begins)
-		blen = Min(blen, alen + most);
 	for (int j = 0; j <= blen; j++)
 		old[j] = j;
 	for (int i = 1; i <= alen; i++)

@@ -58,6 +58,9 @@ sh_suggest_distance(const struct suggest_look *look, const char *word, int len)
 					   memcmp(word, look->text, look->len) == 0 ?
 				   0 :
 				   1;
+	/* What is behind has no part in the best beginning. */
+	if (look->begins)
+		len = Min(len, look->len + look->most);
 	widen(word, len, wide);
 	return sh_search_distance(look->wide, look->len, wide, len, look->most, look->begins);
 }
