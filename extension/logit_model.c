@@ -294,13 +294,10 @@ is_constant(const FmgrInfo *flinfo)
 }
 
 bool
-sh_logit_keeps(const struct logit_kept *kept, Datum model)
+sh_logit_made_of(const struct logit_kept *kept, Datum model)
 {
-	Jsonb *json;
+	const Jsonb *json = DatumGetJsonbP(model);
 
-	if (!kept || kept->constant)
-		return kept != NULL;
-	json = DatumGetJsonbP(model);
 	return VARSIZE(kept->json) == VARSIZE(json) && memcmp(kept->json, json, VARSIZE(json)) == 0;
 }
 

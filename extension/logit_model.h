@@ -52,7 +52,15 @@ struct logit_kept
 	struct logit_model *model;
 };
 
+/* Whether this was made of these very bytes. */
+extern bool sh_logit_made_of(const struct logit_kept *kept, Datum model);
+
 /* Whether this, which may be NULL, was made of the model, the call's first argument. */
-extern bool sh_logit_keeps(const struct logit_kept *kept, Datum model);
+static inline bool
+sh_logit_keeps(const struct logit_kept *kept, Datum model)
+{
+	return kept && (kept->constant || sh_logit_made_of(kept, model));
+}
+
 /* Such a thing of that size in place of what the call has kept, in a context of its own. */
 extern struct logit_kept *sh_logit_keep(FmgrInfo *flinfo, Datum model, Size size);
