@@ -348,8 +348,10 @@ $$;
 COMMENT ON FUNCTION saleshub.report_answer(jsonb, jsonb, jsonb) IS
     'A report as HTTP gives it: rows are lists in the order of the columns, totals an object; money and times are as everywhere in the API.';
 
-CREATE FUNCTION saleshub.report_told(report text, given jsonb, groups text[], measures jsonb,
-                                     takes text[], further jsonb DEFAULT '{}') RETURNS jsonb
+CREATE FUNCTION saleshub.report_told(
+    report text, given jsonb, groups text[], measures jsonb,
+    takes text[] DEFAULT '{from_,to_,tz,bucket,group_by,fiscal,week_start,currency,as_of}',
+    further jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
@@ -366,7 +368,7 @@ DECLARE
                                   WHEN t IN ('from_', 'to_', 'as_of') THEN 'timestamptz'
                                   WHEN t = 'week_start' THEN 'int' WHEN t LIKE '%\_id' THEN 'uuid'
                                   ELSE 'text' END), ', ')
-            FROM unnest(takes) t));
+            FROM unnest(takes || ARRAY(SELECT jsonb_object_keys(further))) t));
     rows constant jsonb := saleshub.run(sql, bound);
 BEGIN
     RETURN saleshub.report_answer(
@@ -376,7 +378,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION saleshub.report_told(text, jsonb, text[], jsonb, text[], jsonb) IS
-    'The answer of a report, a function of crm that takes these arguments by name: of those of all reports, checked, and of further ones. Totals are its row without bucket and group.';
+    'The answer of a report, a function of crm that takes these arguments by name: of those of all reports, checked, and further ones. Totals are its row without bucket and group.';
 
 CREATE FUNCTION saleshub.report_route_args(groups text[], further jsonb DEFAULT '{}') RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE

@@ -86,8 +86,7 @@ BEGIN
         '{owner,team}', '[
         {"name": "quota", "type": "money"}, {"name": "closed", "type": "money"},
         {"name": "attainment", "type": "number"}, {"name": "missing", "type": "money"},
-        {"name": "pipeline", "type": "money"}, {"name": "coverage", "type": "number"}]',
-        '{from_,to_,tz,bucket,group_by,fiscal,week_start,currency,as_of}');
+        {"name": "pipeline", "type": "money"}, {"name": "coverage", "type": "number"}]');
 END;
 $$;
 COMMENT ON FUNCTION crm.report_coverage_get(text, text, text, text, text, text, int, text, text) IS

@@ -128,8 +128,7 @@ BEGIN
         {"name": "lost", "type": "integer"}, {"name": "lost_share", "type": "number"},
         {"name": "lost_amount", "type": "money"}, {"name": "avg_lost", "type": "money"},
         {"name": "avg_lost_cycle_days", "type": "number"}, {"name": "won", "type": "integer"},
-        {"name": "loss_rate", "type": "number"}]',
-        '{from_,to_,tz,bucket,group_by,fiscal,week_start,currency,as_of}');
+        {"name": "loss_rate", "type": "number"}]');
 END;
 $$;
 COMMENT ON FUNCTION crm.report_lost_get(text, text, text, text, text, text, int, text, text) IS

@@ -81,26 +81,14 @@ CREATE FUNCTION crm.report_pipeline_get(
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
-DECLARE
-    a constant record := saleshub.report_args(jsonb_build_object(
+BEGIN
+    RETURN saleshub.report_told('report_pipeline', jsonb_build_object(
         'from', from_, 'to', to_, 'tz', tz, 'bucket', bucket, 'group_by', group_by,
         'fiscal', fiscal, 'week_start', week_start, 'currency', currency, 'as_of', as_of),
-        saleshub.report_sales_groups());
-    rows jsonb;
-BEGIN
-    SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') INTO rows
-    FROM crm.report_pipeline(a.from_at, a.to_at, a.zone, a.bucket, a.group_by, a.fiscal,
-                             a.week_start, a.money, a.as_of) r;
-    RETURN saleshub.report_answer(
-        saleshub.report_columns(a.bucket, a.group_by, '[{"name": "deals", "type": "integer"},
-            {"name": "amount", "type": "money"}, {"name": "weighted", "type": "money"},
-            {"name": "avg_amount", "type": "money"}, {"name": "avg_age_days", "type": "number"}]',
-            a.money),
-        rows,
-        CASE WHEN a.bucket IS NULL AND a.group_by IS NULL THEN rows -> 0
-        ELSE (SELECT to_jsonb(r)
-              FROM crm.report_pipeline(a.from_at, a.to_at, a.zone, NULL, NULL, a.fiscal,
-                                       a.week_start, a.money, a.as_of) r) END);
+        saleshub.report_sales_groups(), '[
+        {"name": "deals", "type": "integer"}, {"name": "amount", "type": "money"},
+        {"name": "weighted", "type": "money"}, {"name": "avg_amount", "type": "money"},
+        {"name": "avg_age_days", "type": "number"}]');
 END;
 $$;
 COMMENT ON FUNCTION crm.report_pipeline_get(text, text, text, text, text, text, int, text, text) IS

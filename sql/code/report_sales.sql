@@ -168,23 +168,11 @@ CREATE FUNCTION crm.report_sales_get(
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
-DECLARE
-    a constant record := saleshub.report_args(jsonb_build_object(
+BEGIN
+    RETURN saleshub.report_told('report_sales', jsonb_build_object(
         'from', from_, 'to', to_, 'tz', tz, 'bucket', bucket, 'group_by', group_by,
         'fiscal', fiscal, 'week_start', week_start, 'currency', currency, 'as_of', as_of),
-        saleshub.report_sales_groups());
-    rows jsonb;
-BEGIN
-    SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') INTO rows
-    FROM crm.report_sales(a.from_at, a.to_at, a.zone, a.bucket, a.group_by, a.fiscal, a.week_start,
-                          a.money, a.as_of) r;
-    RETURN saleshub.report_answer(
-        saleshub.report_columns(a.bucket, a.group_by, saleshub.report_sales_measures(), a.money),
-        rows,
-        CASE WHEN a.bucket IS NULL AND a.group_by IS NULL THEN rows -> 0
-        ELSE (SELECT to_jsonb(r)
-              FROM crm.report_sales(a.from_at, a.to_at, a.zone, NULL, NULL, a.fiscal, a.week_start,
-                                    a.money, a.as_of) r) END);
+        saleshub.report_sales_groups(), saleshub.report_sales_measures());
 END;
 $$;
 COMMENT ON FUNCTION crm.report_sales_get(text, text, text, text, text, text, int, text, text) IS
@@ -252,23 +240,14 @@ CREATE FUNCTION crm.report_velocity_get(
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
-DECLARE
-    a constant record := saleshub.report_args(jsonb_build_object(
-        'from', from_, 'to', to_, 'tz', tz, 'group_by', group_by, 'currency', currency),
-        saleshub.report_sales_groups());
-    rows jsonb;
 BEGIN
-    SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') INTO rows
-    FROM crm.report_velocity(a.from_at, a.to_at, a.zone, a.group_by, a.money) r;
-    RETURN saleshub.report_answer(
-        saleshub.report_columns(NULL, a.group_by, '[{"name": "open", "type": "integer"},
-            {"name": "win_rate", "type": "number"}, {"name": "avg_won", "type": "money"},
-            {"name": "avg_cycle_days", "type": "number"},
-            {"name": "velocity_per_day", "type": "money"}]', a.money),
-        rows,
-        CASE WHEN a.group_by IS NULL THEN rows -> 0
-        ELSE (SELECT to_jsonb(r)
-              FROM crm.report_velocity(a.from_at, a.to_at, a.zone, NULL, a.money) r) END);
+    RETURN saleshub.report_told('report_velocity', jsonb_build_object(
+        'from', from_, 'to', to_, 'tz', tz, 'group_by', group_by, 'currency', currency),
+        saleshub.report_sales_groups(), '[
+        {"name": "open", "type": "integer"}, {"name": "win_rate", "type": "number"},
+        {"name": "avg_won", "type": "money"}, {"name": "avg_cycle_days", "type": "number"},
+        {"name": "velocity_per_day", "type": "money"}]',
+        '{from_,to_,tz,group_by,currency}');
 END;
 $$;
 COMMENT ON FUNCTION crm.report_velocity_get(text, text, text, text, text) IS

@@ -145,8 +145,7 @@ BEGIN
         {"name": "avg_slip_days", "type": "number"}, {"name": "max_slips", "type": "integer"},
         {"name": "open", "type": "integer"}, {"name": "won", "type": "integer"},
         {"name": "lost", "type": "integer"}]',
-        '{from_,to_,tz,bucket,group_by,fiscal,week_start,currency,as_of,slip_by}',
-        jsonb_build_object('slip_by', coalesce(nullif(slip_by, ''), 'month')));
+        further => jsonb_build_object('slip_by', coalesce(nullif(slip_by, ''), 'month')));
 END;
 $$;
 COMMENT ON FUNCTION crm.report_slipped_get(text, text, text, text, text, text, int, text, text, text) IS

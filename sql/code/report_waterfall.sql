@@ -175,24 +175,15 @@ CREATE FUNCTION crm.report_waterfall_get(
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
 AS $$
-DECLARE
-    a constant record := saleshub.report_args(jsonb_build_object(
-        'from', from_, 'to', to_, 'tz', tz, 'group_by', group_by, 'currency', currency),
-        saleshub.report_sales_groups());
-    rows jsonb;
 BEGIN
-    SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') INTO rows
-    FROM crm.report_waterfall(a.from_at, a.to_at, a.zone, a.group_by, a.money) r;
-    RETURN saleshub.report_answer(
-        saleshub.report_columns(NULL, a.group_by, (
+    RETURN saleshub.report_told('report_waterfall', jsonb_build_object(
+        'from', from_, 'to', to_, 'tz', tz, 'group_by', group_by, 'currency', currency),
+        saleshub.report_sales_groups(), (
             SELECT jsonb_agg(jsonb_build_object('name', n, 'type', 'money') ORDER BY i)
                    || '[{"name": "deals_start", "type": "integer"}, {"name": "deals_end", "type": "integer"}]'
             FROM unnest('{open_start,created,reopened,increased,decreased,won,lost,deleted,moved_in,moved_out,open_end,revalued}'::text[])
-                 WITH ORDINALITY AS x (n, i)), a.money),
-        rows,
-        CASE WHEN a.group_by IS NULL THEN rows -> 0
-        ELSE (SELECT to_jsonb(r)
-              FROM crm.report_waterfall(a.from_at, a.to_at, a.zone, NULL, a.money) r) END);
+                 WITH ORDINALITY AS x (n, i)),
+        '{from_,to_,tz,group_by,currency}');
 END;
 $$;
 COMMENT ON FUNCTION crm.report_waterfall_get(text, text, text, text, text) IS
