@@ -82,10 +82,9 @@ COMMENT ON FUNCTION saleshub.dashboard_refuse(jsonb) IS
 CREATE FUNCTION saleshub.round_even(value numeric, places int)
 RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN round(value, places) - CASE
-    WHEN abs(value - trunc(value, places)) = round(5 * 10.0 ^ (-places - 1), places + 1)
-         AND mod(trunc(value, places) * 10.0 ^ places, 2) = 0
-    THEN round(sign(value) * 10.0 ^ -places, places) ELSE 0 END;
+-- Half of what lies in the middle is one or three quarters of the way, and rounds to either without doubt.
+RETURN CASE WHEN round(value, places) <> value AND round(2 * value, places) = 2 * value
+            THEN 2 * round(0.5 * value, places) ELSE round(value, places) END;
 COMMENT ON FUNCTION saleshub.round_even(numeric, int) IS
     'A number rounded to so many places, half to even';
 

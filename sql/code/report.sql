@@ -120,19 +120,8 @@ CREATE FUNCTION saleshub.money_unit(currency text) RETURNS numeric
 COMMENT ON FUNCTION saleshub.money_unit(text) IS 'The smallest unit of a currency.';
 
 CREATE FUNCTION saleshub.money_round(amount numeric, currency text) RETURNS numeric
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, crm, pg_temp
-AS $$
-DECLARE
-    unit constant numeric := saleshub.money_unit(currency);
-    low constant numeric := trunc(amount, scale(unit));
-    step constant numeric := CASE WHEN amount < 0 THEN -unit ELSE unit END;
-BEGIN
-    RETURN low + CASE WHEN abs(amount - low) * 2 > abs(step)
-                        OR abs(amount - low) * 2 = abs(step) AND mod(trunc(low / step), 2) <> 0
-                      THEN step ELSE 0 END;
-END;
-$$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN saleshub.round_even(amount, pg_catalog.scale(saleshub.money_unit(currency)));
 COMMENT ON FUNCTION saleshub.money_round(numeric, text) IS
     'An amount rounded to the smallest unit of a currency, half to even.';
 
