@@ -118,7 +118,7 @@ DECLARE
     everybody constant uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
     none constant uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
-    -- Each level is made of the finest that has all it needs: months of days, not of quarter hours.
+    -- Each level is made of the coarsest that has all it needs: months of days, not of quarter hours.
     RETURN QUERY
     WITH base AS (
         SELECT b.*, coalesce(rollup_level_truth.zone, z.timezone, 'UTC') AS zone
@@ -127,44 +127,35 @@ BEGIN
         WHERE b.org_id = rollup_level_truth.org OR rollup_level_truth.org IS NULL
     ), day AS MATERIALIZED (
         SELECT b.org_id, b.zone, b.fact, b.owner_id,
-               CASE WHEN isfinite(b.bucket) THEN saleshub.rollup_floor('day', b.bucket, b.zone)
-                    ELSE b.bucket END AS bucket,
+               saleshub.rollup_floor('day', b.bucket, b.zone) AS bucket,
                b.dim, b.label, b.detail, sum(b.n)::bigint AS n, sum(b.amount) AS amount,
                sum(b.weighted) AS weighted, sum(b.seconds) AS seconds
         FROM base b
         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
     ), month AS (
         SELECT d.org_id, d.fact, d.owner_id,
-               CASE WHEN isfinite(d.bucket) THEN saleshub.rollup_floor('month', d.bucket, d.zone)
-                    ELSE d.bucket END AS bucket,
+               saleshub.rollup_floor('month', d.bucket, d.zone) AS bucket,
                d.dim, d.label, d.detail, sum(d.n)::bigint AS n, sum(d.amount) AS amount,
                sum(d.weighted) AS weighted, sum(d.seconds) AS seconds
         FROM day d
         GROUP BY 1, 2, 3, 4, 5, 6, 7
-    ), quarter AS MATERIALIZED (
-        SELECT b.org_id, b.zone, b.fact, b.bucket, k.kind, sum(b.n)::bigint AS n,
+    ), quarter AS (
+        SELECT b.org_id, b.fact, b.bucket, k.kind, sum(b.n)::bigint AS n,
                sum(b.amount) AS amount, sum(b.weighted) AS weighted, sum(b.seconds) AS seconds
         FROM base b
         CROSS JOIN LATERAL (SELECT CASE WHEN b.fact LIKE 'activity\_%' THEN b.label ELSE '' END) k (kind)
-        GROUP BY 1, 2, 3, 4, 5
+        WHERE isfinite(b.bucket)
+        GROUP BY 1, 2, 3, 4
     ), days AS MATERIALIZED (
-        SELECT q.org_id, q.zone, q.fact, everybody AS owner_id,
-               CASE WHEN isfinite(q.bucket) THEN saleshub.rollup_floor('day', q.bucket, q.zone)
-                    ELSE q.bucket END AS bucket,
-               q.kind, sum(q.n)::bigint AS n, sum(q.amount) AS amount,
-               sum(q.weighted) AS weighted, sum(q.seconds) AS seconds
-        FROM quarter q
-        GROUP BY 1, 2, 3, 5, 6
-        UNION ALL
-        SELECT d.org_id, d.zone, d.fact, d.owner_id, d.bucket, k.kind, sum(d.n)::bigint,
-               sum(d.amount), sum(d.weighted), sum(d.seconds)
+        SELECT d.org_id, d.zone, d.fact, o.owner_id, d.bucket, k.kind, sum(d.n)::bigint AS n,
+               sum(d.amount) AS amount, sum(d.weighted) AS weighted, sum(d.seconds) AS seconds
         FROM day d
         CROSS JOIN LATERAL (SELECT CASE WHEN d.fact LIKE 'activity\_%' THEN d.label ELSE '' END) k (kind)
+        CROSS JOIN LATERAL (VALUES (d.owner_id), (everybody)) AS o (owner_id)
         GROUP BY 1, 2, 3, 4, 5, 6
     ), months AS (
         SELECT d.org_id, d.fact, d.owner_id,
-               CASE WHEN isfinite(d.bucket) THEN saleshub.rollup_floor('month', d.bucket, d.zone)
-                    ELSE d.bucket END AS bucket,
+               saleshub.rollup_floor('month', d.bucket, d.zone) AS bucket,
                d.kind, sum(d.n)::bigint AS n, sum(d.amount) AS amount,
                sum(d.weighted) AS weighted, sum(d.seconds) AS seconds
         FROM days d
@@ -182,7 +173,6 @@ BEGIN
     SELECT q.org_id, 3::smallint, q.fact, everybody, q.bucket, none, q.kind, '',
            q.n, q.amount, q.weighted, q.seconds
     FROM quarter q
-    WHERE isfinite(q.bucket)
     UNION ALL
     SELECT d.org_id, CASE WHEN d.owner_id = everybody THEN 4 ELSE 6 END::smallint, d.fact,
            d.owner_id, d.bucket, none, d.kind, '', d.n, d.amount, d.weighted, d.seconds
