@@ -11,7 +11,7 @@ $$;
 COMMENT ON FUNCTION saleshub.report_lost_groups() IS 'What the report of lost deals can be grouped by.';
 
 CREATE FUNCTION saleshub.deals_ended(
-    from_ timestamptz, to_ timestamptz, as_of timestamptz, money text, group_by text)
+    from_ timestamptz, to_ timestamptz, as_of timestamptz, base text, money text, group_by text)
     RETURNS TABLE (closed_at timestamptz, won boolean, value numeric, seconds numeric, key text,
                    label text)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -23,13 +23,11 @@ DECLARE
     mapped constant boolean := saleshub.report_mapped(group_by);
 BEGIN
     RETURN QUERY
-    SELECT d.closed_at, d.status = 'won',
-           saleshub.deal_value(d.amount, d.currency, d.amount_base, d.closed_at, money, d.closed_at),
-           extract(epoch FROM d.closed_at - d.opened_at),
+    SELECT d.closed_at, d.won, coalesce(d.value, 0), d.seconds,
            CASE WHEN group_by = 'from_stage' THEN s.stage_id::text
                 WHEN mapped THEN m.key ELSE r.raw END,
            CASE WHEN group_by = 'from_stage' THEN s.name WHEN mapped THEN m.label ELSE r.raw END
-    FROM saleshub.deals_at(as_of) d
+    FROM saleshub.deals_closed(from_, to_, as_of, base, money) d
     CROSS JOIN LATERAL (SELECT CASE WHEN group_by = 'reason' THEN d.lost_reason
         ELSE saleshub.report_raw(group_by, d.owner_id, d.company_id, d.stage_id, d.pipeline_id,
                                  d.product, d.source, d.currency) END AS raw OFFSET 0) r
@@ -42,11 +40,10 @@ BEGIN
         ORDER BY h.entered_at DESC, h.left_at DESC NULLS FIRST, h.stage_history_id DESC
         LIMIT 1) f ON true
     LEFT JOIN crm.stage s ON s.org_id = org AND s.stage_id = f.stage_id
-    WHERE d.closed_at >= from_ AND d.closed_at < to_
-        AND (d.status = 'lost' OR d.status = 'won' AND group_by IS DISTINCT FROM 'reason');
+    WHERE NOT d.won OR group_by IS DISTINCT FROM 'reason';
 END;
 $$;
-COMMENT ON FUNCTION saleshub.deals_ended(timestamptz, timestamptz, timestamptz, text, text) IS
+COMMENT ON FUNCTION saleshub.deals_ended(timestamptz, timestamptz, timestamptz, text, text, text) IS
     'The deals that closed in [from_, to_) with their groups; by reason only those that were lost';
 
 CREATE FUNCTION crm.report_lost(
@@ -78,7 +75,7 @@ BEGIN
         SELECT array_agg(g.starts ORDER BY g.period_no) AS starts FROM grid g
     ), ended AS MATERIALIZED (
         SELECT width_bucket(d.closed_at, (SELECT f.starts FROM flat f)) AS period_no, d.*
-        FROM saleshub.deals_ended(low, high, as_of, args.money, group_by) d
+        FROM saleshub.deals_ended(low, high, as_of, args.base, args.money, group_by) d
     ), summed AS MATERIALIZED (
         SELECT e.period_no, e.key, min(e.label) AS label,
                count(*) FILTER (WHERE NOT e.won) AS lost, count(*) FILTER (WHERE e.won) AS won,

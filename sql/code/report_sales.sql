@@ -13,7 +13,7 @@ CREATE FUNCTION saleshub.deals_closed(
     from_ timestamptz, to_ timestamptz, as_of timestamptz, base text, money text,
     OUT deal_id uuid, OUT won boolean, OUT value numeric, OUT seconds numeric,
     OUT closed_at timestamptz, OUT owner_id uuid, OUT company_id uuid, OUT pipeline_id uuid,
-    OUT stage_id uuid, OUT product text, OUT source text, OUT currency text)
+    OUT stage_id uuid, OUT product text, OUT source text, OUT currency text, OUT lost_reason text)
     RETURNS SETOF record
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, crm, pg_temp
@@ -29,7 +29,7 @@ BEGIN
         RETURN QUERY
         SELECT d.deal_id, d.status = 'won', d.amount_base, extract(epoch FROM d.closed_at - d.opened_at),
                d.closed_at, d.owner_id, d.company_id, d.pipeline_id, d.stage_id, d.product, d.source,
-               d.currency
+               d.currency, d.lost_reason
         FROM crm.deal d
         WHERE d.org_id = saleshub.org_id() AND d.status IN ('won', 'lost') AND d.deleted_at IS NULL
             AND d.closed_at >= low AND d.closed_at < high;
@@ -47,7 +47,7 @@ BEGIN
     SELECT w.deal_id, w.status = 'won',
            CASE w.currency WHEN money THEN w.amount ELSE w.amount_base * r.rate END,
            extract(epoch FROM w.closed_at - w.opened_at), w.closed_at, w.owner_id, w.company_id,
-           w.pipeline_id, w.stage_id, w.product, w.source, w.currency
+           w.pipeline_id, w.stage_id, w.product, w.source, w.currency, w.lost_reason
     FROM was w
     JOIN rate r ON r.day = w.day;
 END;
