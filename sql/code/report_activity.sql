@@ -55,6 +55,36 @@ $$;
 COMMENT ON FUNCTION saleshub.activity_facts(timestamptz, timestamptz, timestamptz) IS
     'What counts of each activity in [from_, to_), and when';
 
+CREATE FUNCTION saleshub.deal_activities(as_of timestamptz, types text[])
+    RETURNS TABLE (deal_id uuid, activity_id uuid, done_at timestamptz)
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, crm, pg_temp
+    SET plan_cache_mode = force_custom_plan
+    ROWS 100000
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH activity AS MATERIALIZED (
+        SELECT a.activity_id, a.done_at
+        FROM saleshub.activities_at(as_of) a
+        WHERE a.done_at IS NOT NULL AND (types IS NULL OR a.type = ANY (types))
+    ), link AS (
+        SELECT l.entity_id AS deal_id, l.activity_id
+        FROM crm.activity_link l
+        WHERE as_of IS NULL AND l.org_id = saleshub.org_id() AND l.entity = 'deal'
+        UNION ALL
+        SELECT b.entity_id, a.activity_id
+        FROM activity a, saleshub.links_before(as_of, a.activity_id) b
+        WHERE as_of IS NOT NULL AND b.entity = 'deal'
+    )
+    SELECT l.deal_id, a.activity_id, a.done_at
+    FROM link l
+    JOIN activity a ON a.activity_id = l.activity_id;
+END;
+$$;
+COMMENT ON FUNCTION saleshub.deal_activities(timestamptz, text[]) IS
+    'The done activities about deals, of all or of these types, that the caller sees, now or as of an instant';
+
 CREATE FUNCTION crm.report_win_touches(
     from_ timestamptz, to_ timestamptz, group_by text DEFAULT NULL, as_of timestamptz DEFAULT NULL)
     RETURNS TABLE (key text, label text, wins bigint, touches bigint, touches_per_win numeric)
@@ -73,23 +103,11 @@ BEGIN
             d.currency) AS r (raw)
         LEFT JOIN saleshub.report_map(group_by) m ON m.raw = r.raw
         WHERE d.status = 'won' AND d.closed_at >= from_ AND d.closed_at < to_
-    ), activity AS MATERIALIZED (
-        SELECT a.activity_id, a.done_at
-        FROM saleshub.activities_at(as_of) a
-        WHERE a.type IN ('call', 'email', 'meeting') AND a.done_at IS NOT NULL
-    ), link AS (
-        SELECT l.entity_id AS deal_id, l.activity_id
-        FROM crm.activity_link l
-        WHERE as_of IS NULL AND l.org_id = saleshub.org_id() AND l.entity = 'deal'
-        UNION ALL
-        SELECT b.entity_id, a.activity_id
-        FROM activity a, saleshub.links_before(as_of, a.activity_id) b
-        WHERE as_of IS NOT NULL AND b.entity = 'deal'
     ), touch AS (
         SELECT w.deal_id, a.activity_id
         FROM win w
-        JOIN link l ON l.deal_id = w.deal_id
-        JOIN activity a ON a.activity_id = l.activity_id AND a.done_at <= w.closed_at
+        JOIN saleshub.deal_activities(as_of, '{call,email,meeting}') a
+            ON a.deal_id = w.deal_id AND a.done_at <= w.closed_at
     )
     SELECT w.grouped, w.called, count(*), coalesce(sum(t.n), 0)::bigint,
            saleshub.dashboard_ratio(coalesce(sum(t.n), 0), count(*), 4)

@@ -1,38 +1,6 @@
 -- Open deals that nobody looks after: the last activity about them is longer ago than twice the
 -- median time that deals stand in their stage.
 
-CREATE FUNCTION saleshub.deals_touched(as_of timestamptz)
-    RETURNS TABLE (deal_id uuid, at timestamptz)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, crm, pg_temp
-    SET plan_cache_mode = force_custom_plan
-AS $$
-DECLARE
-    instant constant timestamptz := coalesce(as_of, now());
-BEGIN
-    RETURN QUERY
-    WITH activity AS MATERIALIZED (
-        SELECT a.activity_id, a.done_at
-        FROM saleshub.activities_at(as_of) a
-        WHERE a.done_at <= instant
-    ), link AS (
-        SELECT l.entity_id AS deal_id, l.activity_id
-        FROM crm.activity_link l
-        WHERE as_of IS NULL AND l.org_id = saleshub.org_id() AND l.entity = 'deal'
-        UNION ALL
-        SELECT b.entity_id, a.activity_id
-        FROM activity a, saleshub.links_before(as_of, a.activity_id) b
-        WHERE as_of IS NOT NULL AND b.entity = 'deal'
-    )
-    SELECT l.deal_id, max(a.done_at)
-    FROM link l
-    JOIN activity a ON a.activity_id = l.activity_id
-    GROUP BY l.deal_id;
-END;
-$$;
-COMMENT ON FUNCTION saleshub.deals_touched(timestamptz) IS
-    'When the latest activity about a deal was done, of those that the caller sees, now or as of an instant';
-
 CREATE FUNCTION saleshub.stage_medians(as_of timestamptz)
     RETURNS TABLE (stage_id uuid, seconds numeric)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -82,7 +50,10 @@ BEGIN
         CROSS JOIN LATERAL (SELECT saleshub.report_raw(group_by, d.owner_id, d.company_id,
             d.stage_id, d.pipeline_id, d.product, d.source, d.currency) AS raw OFFSET 0) r
         LEFT JOIN saleshub.report_map(group_by) g ON g.raw = r.raw
-        LEFT JOIN saleshub.deals_touched(as_of) t ON t.deal_id = d.deal_id
+        LEFT JOIN (SELECT a.deal_id, max(a.done_at) AS at
+                   FROM saleshub.deal_activities(as_of, NULL) a
+                   WHERE a.done_at <= instant
+                   GROUP BY a.deal_id) t ON t.deal_id = d.deal_id
         LEFT JOIN saleshub.stage_medians(as_of) s ON s.stage_id = d.stage_id
         LEFT JOIN crm.deal n ON group_by = 'deal' AND n.org_id = saleshub.org_id()
             AND n.deal_id = d.deal_id
