@@ -72,10 +72,16 @@ field()
 	awk -v f="$2" '{ print $f }' "$work/$1"
 }
 
-# of <field> <table> <table>: the median of the ratios of the rounds
+# ratios <file> <file>: the median of the ratios of their numbers, line by line
+ratios()
+{
+	paste -d ' ' "$1" "$2" | awk '{ print $1 / $2 }' | median
+}
+
+# of <field> <table> <table>: the same of a field of their rounds
 of()
 {
-	paste -d ' ' <(field "$2" "$1") <(field "$3" "$1") | awk '{ print $1 / $2 }' | median
+	ratios <(field "$2" "$1") <(field "$3" "$1")
 }
 
 touch "$work/folding"
@@ -136,7 +142,7 @@ done
 for kind in bare full; do
 	printf '%d rows by one statement, %s: none %.0f ms, deltas %.0f ms, ratio %.2f\n' "$bulk" "$kind" \
 		"$(median <"$work/bulk_${kind}_none")" "$(median <"$work/bulk_${kind}_deltas")" \
-		"$(paste -d ' ' "$work/bulk_${kind}_deltas" "$work/bulk_${kind}_none" | awk '{ print $1 / $2 }' | median)"
+		"$(ratios "$work/bulk_${kind}_deltas" "$work/bulk_${kind}_none")"
 done
 
 counted $((written + 2 * rounds * bulk))
@@ -146,8 +152,7 @@ counted $((written + 2 * rounds * bulk))
 say "making $read activities"
 sql <<SQL
 SET client_min_messages = warning;
-DROP SCHEMA bench CASCADE;
-$(sed -n '/^CREATE FUNCTION bench.activities/,/^\$\$;/p' "$(dirname "$0")/rollup.sql" | sed '1i CREATE SCHEMA bench;')
+DROP TABLE $(printf 'bench.%s, ' {bare,full}_{none,row,deltas})bench.upserted;
 SET session_replication_role = replica;
 INSERT INTO crm.activity (org_id, type, subject, created_at, owner_id) SELECT * FROM bench.activities($read);
 RESET session_replication_role;
@@ -176,7 +181,7 @@ reading()
 	done
 	printf '%-34s from rows %8.2f ms, from rollups %6.2f ms, ratio %.0f\n' "$1" \
 		"$(awk '{ print 1000 / $1 }' "$work/rows" | median)" "$(awk '{ print 1000 / $1 }' "$work/sums" | median)" \
-		"$(paste -d ' ' "$work/sums" "$work/rows" | awk '{ print $1 / $2 }' | median)"
+		"$(ratios "$work/sums" "$work/rows")"
 }
 
 # rows <unit> <from> <to>: counts by time and type, of the activities
