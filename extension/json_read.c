@@ -50,6 +50,15 @@ sh_json_int(JsonbContainer *object, const char *key, int otherwise)
 					otherwise;
 }
 
+double
+sh_json_double(JsonbContainer *object, const char *key, double otherwise)
+{
+	Numeric number = object ? sh_json_numeric(object, key) : NULL;
+
+	return number ? DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(number))) :
+					otherwise;
+}
+
 JsonbContainer *
 sh_json_container(JsonbContainer *object, const char *key)
 {

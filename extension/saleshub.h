@@ -163,6 +163,8 @@ extern bool sh_json_truth(JsonbContainer *object, const char *key, bool otherwis
 extern Numeric sh_json_numeric(JsonbContainer *object, const char *key);
 /* 22003 when it does not fit. */
 extern int sh_json_int(JsonbContainer *object, const char *key, int otherwise);
+/* Here, too, object may be NULL. */
+extern double sh_json_double(JsonbContainer *object, const char *key, double otherwise);
 /* Of an object or array; object may be NULL. */
 extern JsonbContainer *sh_json_container(JsonbContainer *object, const char *key);
 

@@ -91,12 +91,8 @@ compile_feature(struct model_feature *out, const struct logit_feature *feature, 
 static void
 calibrate(struct logit_model *logit, Jsonb *calibration)
 {
-	Numeric shift = sh_json_numeric(&calibration->root, "shift");
-	Numeric scale = sh_json_numeric(&calibration->root, "scale");
-	double b =
-		scale ? DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(scale))) : 1;
-	double a =
-		shift ? DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(shift))) : 0;
+	double b = sh_json_double(&calibration->root, "scale", 1);
+	double a = sh_json_double(&calibration->root, "shift", 0);
 
 	logit->intercept = a + b * logit->intercept;
 	for (int i = 0; i < logit->offset[logit->features]; i++)

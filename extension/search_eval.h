@@ -287,7 +287,6 @@ extern const char *sh_facet_name(enum sh_search_facet facet);
 
 /* --- search_options.c --- */
 
-extern double sh_search_number_of(JsonbContainer *object, const char *key, double otherwise);
 extern void sh_search_numbers_of(JsonbContainer *object, const char *key, double *out, int count);
 /* Read all options but scope and boosts. */
 extern void sh_search_options(struct eval *eval, JsonbContainer *options);

@@ -11,15 +11,6 @@
 
 #define LIMIT_MAX 1000
 
-double
-sh_search_number_of(JsonbContainer *object, const char *key, double otherwise)
-{
-	Numeric number = object ? sh_json_numeric(object, key) : NULL;
-
-	return number ? DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(number))) :
-					otherwise;
-}
-
 void
 sh_search_numbers_of(JsonbContainer *object, const char *key, double *out, int count)
 {
@@ -50,7 +41,7 @@ read_scoring(struct eval_scoring *s, JsonbContainer *settings)
 
 	memcpy(s->weight, weights, sizeof weights);
 	memcpy(s->b, bs, sizeof bs);
-	s->k1 = within(sh_search_number_of(settings, "k1", 2), 0.01, 100);
+	s->k1 = within(sh_json_double(settings, "k1", 2), 0.01, 100);
 	sh_search_numbers_of(settings, "weights", s->weight, SEARCH_FIELDS);
 	sh_search_numbers_of(settings, "b", s->b, SEARCH_FIELDS);
 	for (int i = 0; i < SEARCH_FIELDS; i++)
@@ -58,10 +49,10 @@ read_scoring(struct eval_scoring *s, JsonbContainer *settings)
 		s->weight[i] = within(s->weight[i], 0.01, 100);
 		s->b[i] = within(s->b[i], 0, 1);
 	}
-	s->freshness = within(sh_search_number_of(settings, "freshness", 0), 0, 10);
-	s->half_life = within(sh_search_number_of(settings, "half_life", 90), 1, 10000);
-	s->near = within(sh_search_number_of(settings, "proximity", 0), 0, 10);
-	s->feedback = within(sh_search_number_of(settings, "feedback", 0), 0, 1);
+	s->freshness = within(sh_json_double(settings, "freshness", 0), 0, 10);
+	s->half_life = within(sh_json_double(settings, "half_life", 90), 1, 10000);
+	s->near = within(sh_json_double(settings, "proximity", 0), 0, 10);
+	s->feedback = within(sh_json_double(settings, "feedback", 0), 0, 1);
 	s->today = (int) (GetCurrentTransactionStartTimestamp() / USECS_PER_DAY);
 }
 
@@ -135,7 +126,7 @@ read_after(struct eval *eval, JsonbContainer *options)
 		return;
 	eval->has_after = true;
 	eval->after.score = float8in_internal(rank, NULL, "double precision", rank);
-	eval->after.key = (uint32) sh_search_number_of(after, "key", 0);
+	eval->after.key = (uint32) sh_json_double(after, "key", 0);
 }
 
 void

@@ -162,6 +162,7 @@ count_term(struct eval *eval, struct eval_part *part, int term)
 	list = sh_part_list(eval, part, term);
 	if (!list)
 		return 0;
+	sh_search_list_rewind(list);
 	count = list->docs;
 	for (int i = 0; i < part->segment->gone_count; i++)
 		if (sh_search_list_seek(list, part->segment->gone[i]) == part->segment->gone[i])
@@ -173,11 +174,14 @@ count_term(struct eval *eval, struct eval_part *part, int term)
 int64
 sh_part_docs(struct eval *eval, int term)
 {
-	int64 docs = 0;
+	struct query_term *t = &eval->query->terms[term];
 
+	if (t->counted)
+		return t->there;
 	for (int i = 0; i < eval->part_count; i++)
-		docs += count_term(eval, &eval->parts[i], term);
-	return docs;
+		t->there += count_term(eval, &eval->parts[i], term);
+	t->counted = true;
+	return t->there;
 }
 
 void

@@ -19,7 +19,9 @@ struct query_term
 	char word[SEARCH_WORD_MAX + 1]; /* as it was typed, without case and accents */
 	uint8 fields;					/* in which it is looked for, as bits */
 	double boost;					/* 0: does not count for the rank */
-	int64 docs;						/* documents that have it, set before scoring */
+	bool counted;
+	int64 there; /* documents, of those seen, that have it */
+	int64 docs;	 /* the same, or as many as there were for an earlier page */
 	double idf;
 	double near;  /* half of what it may get for standing near others */
 	bool related; /* not asked for: in the best of what was found */

@@ -107,7 +107,7 @@ use_given_words(struct eval *eval, JsonbContainer *statistics)
 		{
 			char *word = pnstrdup(v.val.string.val, v.val.string.len);
 
-			taker.boost = Min(sh_search_number_of(related, word, 0), 1);
+			taker.boost = Min(sh_json_double(related, word, 0), 1);
 			sh_search_words(word, strlen(word), eval->query->dictionary, 1, take_related, &taker);
 		}
 }
@@ -140,7 +140,7 @@ find_again(struct eval *eval, JsonbContainer *options)
 static uint64 **
 find_more(struct eval *eval, JsonbContainer *options, JsonbContainer *given)
 {
-	eval->spelling = (int) sh_search_number_of(given, "spelling", SPELLING_UNKNOWN);
+	eval->spelling = (int) sh_json_double(given, "spelling", SPELLING_UNKNOWN);
 	if (eval->spelling != SPELLING_UNKNOWN)
 		(void) sh_expand_typos(eval, eval->query->root, eval->spelling);
 	if (sh_json_truth(given, "relaxed", false))

@@ -23,8 +23,8 @@ use_given_statistics(struct eval *eval, JsonbContainer *options, int64 *words)
 
 	if (!given)
 		return;
-	eval->scoring.docs = (int64) sh_search_number_of(given, "docs", 0);
-	eval->scoring.today = (int) sh_search_number_of(given, "today", eval->scoring.today);
+	eval->scoring.docs = (int64) sh_json_double(given, "docs", 0);
+	eval->scoring.today = (int) sh_json_double(given, "today", eval->scoring.today);
 	sh_search_numbers_of(given, "words", numbers, SEARCH_FIELDS);
 	for (int i = 0; i < SEARCH_FIELDS; i++)
 		words[i] = (int64) numbers[i];
@@ -32,7 +32,7 @@ use_given_statistics(struct eval *eval, JsonbContainer *options, int64 *words)
 	{
 		struct query_term *term = &eval->query->terms[i];
 
-		term->docs = (int64) sh_search_number_of(terms, sh_search_term_key(term), term->docs);
+		term->docs = (int64) sh_json_double(terms, sh_search_term_key(term), term->docs);
 	}
 }
 
