@@ -207,6 +207,9 @@ flight_hand_on(struct cache *cache, struct flight **at)
 		return;
 	}
 	struct lookup *next = flight_pop(flight);
+	/* those who came while it was fetched wait for a computation now */
+	for (struct lookup *each = flight->first; each; each = each->next)
+		each->waited = true;
 	finish(cache, next, next->reason);
 }
 
