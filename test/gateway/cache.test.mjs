@@ -466,7 +466,11 @@ test('many askers of one answer wait for one computation', async () =>
 	// who asks a thread that does not know the session yet is not kept waiting
 	await waitFor(async () => (await ask()).every((answer) => verdict(answer) === 'saleshub; hit'));
 	const before = await metric('saleshub_cache_coalesced_total');
-	await s.sql("UPDATE crm.deal SET amount = amount + 1 WHERE deal_id = (SELECT deal_id FROM crm.deal WHERE status = 'open' AND deleted_at IS NULL LIMIT 1)");
+	const changed = await s.sql(
+		`UPDATE crm.deal SET amount = amount + 1 WHERE org_id = $1 AND deal_id = (SELECT deal_id FROM crm.deal
+			WHERE org_id = $1 AND status = 'open' AND deleted_at IS NULL LIMIT 1) RETURNING deal_id`,
+		[admin.member.org_id]);
+	assert.equal(changed.length, 1);
 	// the computation cannot end before all have asked
 	const client = await s.connect();
 	await client.query('BEGIN');
